@@ -1,0 +1,32 @@
+"""The command line. Commands load lazily, so that ``--help`` and TAB stay fast."""
+
+import click
+
+from clworker import __version__
+from clworker.cli.exits import run_to_exit_code
+from clworker.cli.lazy import LazyGroup
+from clworker.cli.options import Invocation
+
+_COMMANDS = {
+    "jobs": ("clworker.cli.jobs:jobs", "Query the jobs and take care of them."),
+    "list-tasks": ("clworker.cli.list_tasks:list_tasks", "List the task plugins that are installed."),
+    "once": ("clworker.cli.once:once", "Claim one job, run it and exit."),
+}
+
+
+@click.group(cls=LazyGroup, commands_at=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="clworker")
+@click.option("--log-level", metavar="LEVEL", help="DEBUG, INFO, WARNING or ERROR. [LOG_LEVEL; INFO]")
+@click.option("--log-format", metavar="FORMAT", help="json, or console for people. [CLWORKER_LOG_FORMAT; json]")
+@click.pass_context
+def cli(context: click.Context, log_level: str | None, log_format: str | None) -> None:
+    """Run jobs of the CL media server, and look after them.
+
+    Data goes to stdout; log lines, errors and progress go to stderr.
+    """
+    context.obj = Invocation({"log_level": log_level, "log_format": log_format})
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    raise SystemExit(run_to_exit_code(cli))

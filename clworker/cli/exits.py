@@ -1,0 +1,79 @@
+"""The one place where an error becomes a line on stderr and an exit code."""
+
+import logging
+import os
+import sys
+
+import click
+
+from clworker.core.errors import (
+    BrokerUnavailable,
+    ClworkerError,
+    Interrupted,
+    SettingsError,
+    StoreUnavailable,
+    UsageFault,
+)
+from clworker.core.secrets import masked
+
+DONE = 0
+NOT_COMPLETED = 1
+USAGE = 2
+NOTHING_WAITED = 3
+UNAVAILABLE = 69
+INTERNAL = 70
+SIGNALLED = 128
+"""Added to the number of the signal that stopped the program."""
+
+_CODES: dict[type[ClworkerError], int] = {
+    SettingsError: USAGE,
+    UsageFault: USAGE,
+    StoreUnavailable: UNAVAILABLE,
+    BrokerUnavailable: UNAVAILABLE,
+}
+
+
+def run_to_exit_code(command: click.Command) -> int:
+    """Run the command; tell every failure in one line each and return the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = command.main(prog_name="clworker", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else DONE
+    except BrokenPipeError:
+        # The reader of a pipe has seen enough; keep Python from complaining at its own exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return SIGNALLED + 13
+    except (click.Abort, KeyboardInterrupt):
+        _say("interrupted")
+        return SIGNALLED + 2
+    except click.ClickException as failure:
+        _say(_with_hint(failure))
+        return failure.exit_code
+    except SettingsError as failure:
+        for fault in failure.faults:
+            _say(fault)
+        return USAGE
+    except Interrupted as failure:
+        _say(str(failure))
+        return SIGNALLED + failure.signal_number
+    except ClworkerError as failure:
+        _say(str(failure))
+        return next((code for kind, code in _CODES.items() if isinstance(failure, kind)), NOT_COMPLETED)
+    except Exception as failure:
+        logging.getLogger("clworker").error("internal error", exc_info=failure)
+        _say(f"internal error: {type(failure).__name__}: {failure}; the log above has the traceback")
+        return INTERNAL
+
+
+def _with_hint(failure: click.ClickException) -> str:
+    context = getattr(failure, "ctx", None)
+    message = failure.format_message().rstrip(".")
+    return f"{message}; see '{context.command_path} --help'" if context is not None else message
+
+
+def _say(message: str) -> None:
+    folded = " ".join(masked(message).split())
+    click.echo(f"Error: {folded}", err=True)

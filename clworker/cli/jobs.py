@@ -1,0 +1,83 @@
+"""``clworker jobs``: the group, and ``jobs list``, which is its default."""
+
+from dataclasses import asdict
+
+import click
+
+from clworker.cli.lazy import LazyGroup
+from clworker.cli.options import Invocation, format_option
+from clworker.cli.render import Columns, print_listing, shortened
+from clworker.cli.times import as_age, as_seconds
+from clworker.core import app, parsing
+from clworker.core.clock import now_ms
+from clworker.core.models import ComputeJobStatus, JobFilter
+
+_COMMANDS = {
+    "list": ("clworker.cli.jobs:list_jobs", "List jobs, newest first (the default)."),
+    "show": ("clworker.cli.jobs_show:show", "Show one job whole, with its attempts."),
+    "submit": ("clworker.cli.jobs_submit:submit", "Queue a job for some files."),
+}
+_LONGEST_ERROR = 60
+_COLUMNS: Columns = {
+    "JOB": "job_id",
+    "TASK": "task_type",
+    "STATUS": "status",
+    "PROGRESS": lambda row: f"{row['progress']}%",
+    "PRIORITY": "priority",
+    "AGE": lambda row: as_age(now_ms() - row["created_at"]),
+    "SECONDS": lambda row: as_seconds(row["started_at"], row["completed_at"]),
+    "ERROR": lambda row: shortened(row["error_message"], _LONGEST_ERROR),
+}
+
+
+class Age(click.ParamType[int]):
+    """An age such as 2h, as milliseconds."""
+
+    name = "age"
+
+    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        try:
+            return parsing.age_ms(value)
+        except ValueError as fault:
+            self.fail(f"{value!r} {fault}", param, ctx)
+
+
+@click.group(cls=LazyGroup, commands_at=_COMMANDS, default="list")
+def jobs() -> None:
+    """Query the jobs and take care of them.
+
+    Without a command, lists jobs: 'clworker jobs --status queued' works as
+    'clworker jobs list --status queued' does. Wherever a job's id is asked for, a unique
+    beginning of it is enough.
+    """
+
+
+@click.command("list")
+@click.option("--status", type=click.Choice([str(status) for status in ComputeJobStatus]), help="Only this status.")
+@click.option("--task", metavar="TASK", help="Only this task type.")
+@click.option("--since", type=Age(), metavar="AGE", help="Only jobs younger than 90s, 15m, 2h, 30d, 1w.")
+@click.option("--worker", metavar="NAME", help="Only jobs that this worker has claimed at some time.")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="At most so many jobs.")
+@format_option
+@click.pass_obj
+def list_jobs(
+    invocation: Invocation,
+    status: str | None,
+    task: str | None,
+    since: int | None,
+    worker: str | None,
+    limit: int,
+    output_format: str,
+) -> None:
+    """List jobs, newest first (the default).
+
+    \b
+    Examples:
+      clworker jobs
+      clworker jobs --status error --since 2h -f json
+    """
+    since_ms = None if since is None else now_ms() - since
+    found = app.list_jobs(invocation.settings(), JobFilter(status, task, since_ms, worker, limit))
+    print_listing([asdict(job) for job in found], output_format, _COLUMNS)

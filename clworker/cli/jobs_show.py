@@ -1,0 +1,48 @@
+"""``clworker jobs show``: one job whole."""
+
+from dataclasses import asdict
+
+import click
+
+from clworker.cli.options import Invocation, format_option
+from clworker.cli.render import Columns, print_listing, print_thing
+from clworker.cli.times import as_seconds, as_time
+from clworker.core import app
+
+_TIMES = ("created_at", "started_at", "completed_at", "updated_at")
+_ATTEMPT_COLUMNS: Columns = {
+    "WORKER": "worker_id",
+    "HOST": "host",
+    "STARTED": lambda row: as_time(row["started_at"]),
+    "SECONDS": lambda row: as_seconds(row["started_at"], row["ended_at"]),
+    "END": lambda row: row["cause"] or "running",
+    "SIGNAL": "signal",
+    "EXIT CODE": "exit_code",
+    "PEAK MIB": lambda row: row["peak_memory_kib"] and row["peak_memory_kib"] // 1024,
+}
+
+
+@click.command()
+@click.argument("job_id", metavar="ID")
+@format_option
+@click.pass_obj
+def show(invocation: Invocation, job_id: str, output_format: str) -> None:
+    """Show one job whole, with its attempts.
+
+    A unique beginning of the id is enough.
+
+    \b
+    Examples:
+      clworker jobs show 3f2a
+      clworker jobs show 3f2a -f json
+    """
+    job, attempts = app.show_job(invocation.settings(), job_id)
+    fields = asdict(job)
+    rows = [asdict(attempt) for attempt in attempts]
+    if output_format != "table":
+        print_thing(fields | {"attempts": rows}, output_format)
+        return
+    print_thing(fields | {name: as_time(fields[name]) for name in _TIMES}, output_format)
+    if rows:
+        click.echo()
+        print_listing(rows, output_format, _ATTEMPT_COLUMNS)

@@ -1,0 +1,98 @@
+"""``clworker jobs submit``: from files to a queued job, and on request to its end."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from clworker.cli import exits
+from clworker.cli.options import Invocation, format_option
+from clworker.cli.render import print_thing
+from clworker.cli.results import exit_code_of, print_result
+from clworker.core import app
+from clworker.core.models import ComputeJob, JobRequest
+
+OnProgress = Callable[[int], None]
+
+
+@click.command()
+@click.argument("task", metavar="TASK")
+@click.argument("inputs", metavar="INPUT...", nargs=-1, type=click.Path(path_type=Path))
+@click.option("-p", "parameters", metavar="NAME=VALUE", multiple=True, help="A parameter of the task; may be repeated.")
+@click.option("--output-dir", metavar="DIR", type=click.Path(path_type=Path), help="Where outputs go. [the job's]")
+@click.option("--priority", type=click.IntRange(0, 10), default=5, show_default=True, help="Higher is claimed first.")
+@click.option("--wait", is_flag=True, help="Wait for a worker to end the job, and exit as 'once' would.")
+@format_option
+@click.pass_obj
+def submit(
+    invocation: Invocation,
+    task: str,
+    inputs: tuple[Path, ...],
+    parameters: tuple[str, ...],
+    output_dir: Path | None,
+    priority: int,
+    wait: bool,
+    output_format: str,
+) -> int:
+    """Queue a job for some files.
+
+    Parameters are checked against the task's schema, and the inputs copied into the job's
+    folder, before the job is queued. Prints the job's id. 'clworker list-tasks TASK'
+    shows a task's parameters.
+
+    \b
+    Examples:
+      clworker jobs submit image_resize photo.jpg -p width=800 -p height=600
+      clworker jobs submit image_conversion *.png -p format=webp --output-dir out --wait
+    """
+    settings = invocation.settings()
+    folder = None if output_dir is None else Path(output_dir).absolute()
+    request = JobRequest(task, inputs, _parsed(parameters), folder, priority)
+
+    def print_queued(job: ComputeJob) -> None:
+        if output_format == "table":
+            click.echo(job.job_id)
+        else:
+            print_thing(asdict(job), output_format)
+
+    job = app.submit_job(settings, request, print_queued)
+    if not wait:
+        return exits.DONE
+    with _progress_bar(job) as on_progress:
+        job = app.wait_for_job(settings, job.job_id, on_progress)
+    print_result(job, output_format)
+    return exit_code_of(job)
+
+
+def _parsed(parameters: tuple[str, ...]) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    for parameter in parameters:
+        name, separator, text = parameter.partition("=")
+        if not separator or not name:
+            raise click.UsageError(f"-p {parameter!r} is not of the form name=value", click.get_current_context())
+        if name in texts:
+            raise click.UsageError(f"-p {name} is given twice", click.get_current_context())
+        texts[name] = text
+    return texts
+
+
+def _show_nothing(_percent: int) -> None:
+    pass
+
+
+@contextmanager
+def _progress_bar(job: ComputeJob) -> Iterator[OnProgress]:
+    """Show a bar on stderr when it is a terminal, and nothing otherwise."""
+    stderr = sys.stderr
+    if not stderr.isatty():
+        yield _show_nothing
+        return
+    with click.progressbar(length=100, label=job.task_type, file=stderr) as bar:
+
+        def show(percent: int) -> None:
+            bar.update(percent - bar.pos)
+
+        yield show

@@ -1,0 +1,64 @@
+"""A click group whose commands are imported when one is run or asked about, not before."""
+
+import difflib
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+Places = Mapping[str, tuple[str, str]]
+
+
+class LazyGroup(click.Group):
+    """Knows of each command where it is (``module:attribute``) and its purpose in one line.
+
+    With ``default`` set, that command runs when none is named, and its options may follow
+    the group's name.
+    """
+
+    def __init__(self, *args: Any, commands_at: Places, default: str | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.commands_at = commands_at
+        self.default = default
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(self.commands_at)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.commands_at:
+            return None
+        module, _, attribute = self.commands_at[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        asks_for_help = bool(args) and args[0] in ctx.help_option_names
+        if self.default and not asks_for_help and (not args or args[0].startswith("-")):
+            args = [self.default, *args]
+        return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        # click suggests from the commands that are loaded, which here are none.
+        if args[0] not in self.commands_at and not ctx.resilient_parsing and not args[0].startswith("-"):
+            close = difflib.get_close_matches(args[0], self.commands_at, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"commands: {', '.join(self.list_commands(ctx))}"
+            raise click.UsageError(f"no such command {args[0]!r}; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, self.commands_at[name][1]) for name in self.list_commands(ctx)])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        found = [
+            CompletionItem(name, help=purpose)
+            for name, (_, purpose) in sorted(self.commands_at.items())
+            if name.startswith(incomplete)
+        ]
+        default = self.get_command(ctx, self.default) if self.default else None
+        options = click.Command.shell_complete(default or self, ctx, incomplete)
+        return [*found, *options]

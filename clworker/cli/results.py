@@ -1,0 +1,30 @@
+"""The result line of one job, shared by ``once`` and ``jobs submit --wait``."""
+
+import click
+
+from clworker.cli import exits
+from clworker.cli.render import one_line, print_thing
+from clworker.core.models import ComputeJob, ComputeJobStatus
+
+
+def print_result(job: ComputeJob, output_format: str) -> None:
+    """Print how a job ended: a line for people, or the fields that scripts read."""
+    if output_format == "table":
+        took = "" if job.seconds is None or not job.is_final else f" in {job.seconds:.2f} s"
+        said = f": {job.error_message}" if job.error_message else ""
+        click.echo(one_line(f"{job.job_id} {job.task_type} {job.status}{took}{said}"))
+        return
+    fields = {
+        "job_id": job.job_id,
+        "task_type": job.task_type,
+        "status": job.status,
+        "seconds": job.seconds if job.is_final else None,
+        "output": job.output,
+        "error_message": job.error_message,
+    }
+    print_thing(fields, output_format)
+
+
+def exit_code_of(job: ComputeJob) -> int:
+    """Return 0 for a completed job, 1 for every other end."""
+    return exits.DONE if job.status == ComputeJobStatus.COMPLETED else exits.NOT_COMPLETED

@@ -1,0 +1,99 @@
+"""Messages between clworker's own processes: JSON with a length before it, over a socket."""
+
+import asyncio
+import json
+import socket
+import struct
+from array import array
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+Message = dict[str, Any]
+_LENGTH = struct.Struct("!I")
+_CHUNK = 1 << 18
+
+
+def encode(message: Message) -> bytes:
+    """Return the bytes of one frame. Raises ValueError for what JSON cannot say."""
+    body = json.dumps(message, allow_nan=False, separators=(",", ":")).encode()
+    return _LENGTH.pack(len(body)) + body
+
+
+class Decoder:
+    """Turns a stream of bytes, cut anywhere, back into messages."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[Message]:
+        """Take more bytes and yield every message that is whole by now."""
+        self._buffer += data
+        while len(self._buffer) >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._buffer)
+            end = _LENGTH.size + length
+            if len(self._buffer) < end:
+                return
+            message = json.loads(self._buffer[_LENGTH.size : end])
+            del self._buffer[:end]
+            yield message
+
+
+class BlockingChannel:
+    """A child's end of the socket, in a process that has nothing else to wait for."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.socket = sock
+        self._decoder = Decoder()
+        self._waiting: list[Message] = []
+
+    def receive(self) -> Message | None:
+        """Wait for one message; None when the other side has closed."""
+        while not self._waiting:
+            try:
+                data = self.socket.recv(_CHUNK)
+            except ConnectionResetError:
+                return None
+            if not data:
+                return None
+            self._waiting.extend(self._decoder.feed(data))
+        return self._waiting.pop(0)
+
+    def send(self, message: Message) -> None:
+        """Send one message whole. Raises OSError when the other side has closed."""
+        self.socket.sendall(encode(message))
+
+
+class Channel:
+    """The supervisor's end of the socket, for one reader and one writer of the event loop."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self._socket = sock
+        self._decoder = Decoder()
+        self._waiting: list[Message] = []
+
+    async def receive(self) -> Message | None:
+        """Wait for one message; None when the other side has closed."""
+        loop = asyncio.get_running_loop()
+        while not self._waiting:
+            try:
+                data = await loop.sock_recv(self._socket, _CHUNK)
+            except OSError:
+                return None
+            if not data:
+                return None
+            self._waiting.extend(self._decoder.feed(data))
+        return self._waiting.pop(0)
+
+    async def send(self, message: Message) -> None:
+        """Send one message whole. Raises OSError when the other side has closed."""
+        await asyncio.get_running_loop().sock_sendall(self._socket, encode(message))
+
+    def send_now(self, message: Message, fds: Sequence[int] = ()) -> None:
+        """Send one small message at once, with open files if there are any (SCM_RIGHTS)."""
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))] if fds else []
+        self._socket.sendmsg([encode(message)], rights)
+
+    def close(self) -> None:
+        """Close this end; the other side reads the end of the stream."""
+        self._socket.close()

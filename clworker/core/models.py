@@ -1,0 +1,191 @@
+"""The values that the parts of clworker hand to each other. Frozen, and free of I/O."""
+
+import signal as signals
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+
+class ComputeJobStatus(StrEnum):
+    """The words of the column ``jobs.status``; contract.md fixes them."""
+
+    QUEUED = "queued"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeJob:
+    """One row of ``jobs`` in the names of the current generation, whatever the database's is.
+
+    Times are Unix milliseconds. A column that the database does not have is None.
+    ``params`` and ``output`` are decoded JSON; text that is not JSON stays text.
+    """
+
+    job_id: str
+    task_type: str
+    status: str
+    progress: int
+    priority: int | None
+    params: Any
+    output: Any
+    error_message: str | None
+    created_at: int
+    started_at: int | None
+    completed_at: int | None
+    updated_at: int | None
+    retry_count: int
+    max_retries: int
+    created_by: str | None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more happens to the job unless somebody asks for it."""
+        return self.status in (ComputeJobStatus.COMPLETED, ComputeJobStatus.ERROR)
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the last run took, by the two times in the row."""
+        if self.started_at is None or self.completed_at is None:
+            return None
+        return max(0, self.completed_at - self.started_at) / 1000
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job that is about to be queued."""
+
+    job_id: str
+    task_type: str
+    params: dict[str, Any]
+    priority: int = 5
+    max_retries: int = 3
+    created_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """A job as a user asks for it; ``output_dir`` None means the job's own folder.
+
+    ``texts`` are parameters as they were typed, for the task's schema to make sense of.
+    """
+
+    task_type: str
+    inputs: tuple[Path, ...]
+    texts: Mapping[str, str]
+    output_dir: Path | None
+    priority: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs to list; None means any. ``since_ms`` is Unix milliseconds of creation."""
+
+    status: str | None = None
+    task_type: str | None = None
+    since_ms: int | None = None
+    worker_id: str | None = None
+    limit: int = 20
+
+
+class Cause(StrEnum):
+    """Why an attempt ended; kept in ``clworker_attempts.cause``."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    TIME_LIMIT = "time-limit"
+    MEMORY_LIMIT = "memory-limit"
+    DIED = "died"
+    STOPPED = "stopped"
+    NEVER_STARTED = "never-started"
+    RESCUED = "rescued"
+    SUPERSEDED = "superseded"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to run one job, held by an open attempt.
+
+    ``token`` and ``started_at`` together are the fence: a write that cannot prove both is
+    refused. ``started_at`` is the witness against programs that know no token, since every
+    one of them sets that column when it claims. ``older_tokens`` name the folders that
+    earlier attempts may have left behind.
+    """
+
+    job: ComputeJob
+    token: str
+    started_at: int
+    older_tokens: tuple[str, ...] = ()
+
+    @property
+    def job_id(self) -> str:
+        return self.job.job_id
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt at the job this is, from 1, by those that counted."""
+        return self.job.retry_count + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """How a slot ended that nobody had asked to end."""
+
+    signal: int | None = None
+    exit_code: int | None = None
+    peak_memory_kib: int | None = None
+
+    def __str__(self) -> str:
+        """Say it for people, as what the process did: ``was killed by SIGSEGV at 310 MiB``."""
+        if self.signal is not None:
+            how = f"was killed by {signal_name(self.signal)}"
+        elif self.exit_code is not None:
+            how = f"ended with exit code {self.exit_code}"
+        else:
+            how = "vanished"
+        memory = f" at {self.peak_memory_kib // 1024} MiB" if self.peak_memory_kib else ""
+        return how + memory
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What is recorded about an attempt that decides the job."""
+
+    status: ComputeJobStatus
+    cause: Cause
+    output: Any = None
+    error_message: str | None = None
+    death: Death | None = None
+
+    @classmethod
+    def failed(cls, message: str, cause: Cause = Cause.FAILED, death: Death | None = None) -> "Outcome":
+        """Build the outcome of a job that ends in ``error``."""
+        return cls(ComputeJobStatus.ERROR, cause, error_message=message, death=death)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt at a job, as ``clworker_attempts`` remembers it. Times are Unix milliseconds."""
+
+    token: str
+    worker_id: str | None
+    instance: str
+    host: str | None
+    started_at: int
+    handed_at: int | None
+    ended_at: int | None
+    cause: str | None
+    signal: int | None
+    exit_code: int | None
+    peak_memory_kib: int | None
+
+
+def signal_name(number: int) -> str:
+    """Return ``SIGKILL`` for 9, and ``signal 77`` for a number without a name."""
+    try:
+        return signals.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

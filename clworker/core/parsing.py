@@ -1,0 +1,149 @@
+"""From the text of one setting to its value.
+
+Each function raises ValueError with the rest of a sentence that starts with the offending
+text: ``'abc' is not a number of seconds``.
+"""
+
+import math
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from clworker.core.secrets import masked
+
+WORKER_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_MAX_SECONDS = 365 * 86_400.0
+_MAX_MEBIBYTES = 1 << 24
+_AGE = re.compile(r"(?P<count>\d{1,9})(?P<unit>[smhdw])")
+_AGE_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def seconds(text: str) -> float:
+    """Parse a positive number of seconds, at most a year."""
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError("is not a number of seconds") from None
+    if not math.isfinite(value) or not 0.001 <= value <= _MAX_SECONDS:
+        raise ValueError("is not between 0.001 seconds and a year")
+    return value
+
+
+def mebibytes(text: str) -> int:
+    """Parse a size of memory in MiB."""
+    value = _whole_number(text, "a whole number of MiB")
+    if not 1 <= value <= _MAX_MEBIBYTES:
+        raise ValueError(f"is not between 1 and {_MAX_MEBIBYTES} MiB")
+    return value
+
+
+def port(text: str) -> int:
+    """Parse a TCP port."""
+    value = _whole_number(text, "a port number")
+    if not 1 <= value <= 65_535:
+        raise ValueError("is not a port between 1 and 65535")
+    return value
+
+
+def age_ms(text: str) -> int:
+    """Parse an age such as ``90s``, ``15m``, ``2h``, ``30d`` or ``1w`` into milliseconds."""
+    match = _AGE.fullmatch(text)
+    if match is None:
+        raise ValueError("is not an age such as 90s, 15m, 2h, 30d or 1w")
+    return int(match["count"]) * _AGE_UNITS[match["unit"]] * 1000
+
+
+def one_of(*words: str, upper: bool = False) -> Callable[[str], str]:
+    """Return a parser that accepts these words only, ``upper`` in either case."""
+
+    def parse(text: str) -> str:
+        value = text.upper() if upper else text
+        if value not in words:
+            raise ValueError(f"is none of {', '.join(words)}")
+        return value
+
+    return parse
+
+
+def folder(text: str) -> Path:
+    """Parse a folder's path; a relative one is taken from the current folder, ``~`` is known."""
+    if "\0" in text:
+        raise ValueError("holds a NUL character")
+    path = Path(os.path.abspath(os.path.expanduser(text)))
+    if path.exists() and not path.is_dir():
+        raise ValueError("is not a folder")
+    return path
+
+
+def folders(text: str) -> tuple[Path, ...]:
+    """Parse a list of folders, separated as in PATH. Each must exist."""
+    paths = tuple(folder(part) for part in text.split(os.pathsep) if part)
+    for path in paths:
+        if not path.is_dir():
+            raise ValueError(f"names a folder that does not exist: {path}")
+    return paths
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Parse a comma-separated list of task types; repeated ones count once."""
+    found = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    if "" in found:
+        raise ValueError("has an empty name between its commas")
+    return found
+
+
+def worker_id(text: str) -> str:
+    """Parse a worker's name, which is also the last level of its MQTT topic."""
+    if not WORKER_ID.fullmatch(text):
+        raise ValueError("is not 1 to 64 letters, digits, '.', '_' or '-'")
+    return text
+
+
+def host(text: str) -> str:
+    """Parse a host name or address, without a scheme or a port."""
+    if not re.fullmatch(r"[A-Za-z0-9._:%-]{1,253}", text):
+        raise ValueError("is not a host name or address")
+    return text
+
+
+def topic(text: str) -> str:
+    """Parse an MQTT topic that can be published to."""
+    if any(character in text for character in "#+\0"):
+        raise ValueError("is no MQTT topic: it must not contain '#', '+' or NUL")
+    if text.startswith("/") or text.endswith("/") or len(text.encode(errors="replace")) > 1024:
+        raise ValueError("is no MQTT topic: no '/' at either end, at most 1024 bytes")
+    return text
+
+
+def database_url(text: str) -> str:
+    """Parse a SQLAlchemy URL of a SQLite file; driver spellings such as ``+aiosqlite`` are ours too."""
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        raise ValueError("is no database URL; write sqlite:////absolute/path/media_store.db")
+    dialect = scheme.partition("+")[0]
+    if dialect in ("postgresql", "postgres"):
+        raise ValueError("names PostgreSQL, which this version does not support yet; use a sqlite:/// URL")
+    if dialect != "sqlite":
+        raise ValueError("is of no supported database; use a sqlite:/// URL")
+    url = f"sqlite://{rest}"
+    path = sqlite_path(url)
+    if not path or path == ":memory:":
+        raise ValueError("names no file: a database in memory cannot be shared with other programs")
+    if not rest.startswith("/") or "?" in rest:
+        raise ValueError(f"is not understood; write sqlite:////absolute/path/media_store.db, not {masked(text)}")
+    if os.path.isdir(path):
+        raise ValueError("names a folder, not a database file")
+    return url
+
+
+def sqlite_path(url: str) -> str:
+    """Return the file that a ``sqlite:///`` URL names."""
+    return url.partition("://")[2].removeprefix("/")
+
+
+def _whole_number(text: str, what: str) -> int:
+    # int() itself would also take "1_000", " 5 " and digits of other scripts.
+    if not re.fullmatch(r"-?[0-9]{1,18}", text):
+        raise ValueError(f"is not {what}")
+    return int(text)

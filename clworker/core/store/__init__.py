@@ -1,0 +1,1 @@
+"""The database: everything that reads or writes it goes through a ``store.Store``."""

@@ -1,0 +1,104 @@
+"""Who a worker instance is, and the lock file that proves whether anything of it is left.
+
+An instance holds an exclusive ``flock`` on a file of its own beside the database, and its
+child processes inherit it. So a lock that is free means that the whole instance is gone,
+which pids cannot tell across containers. What cannot be proven either way is None.
+"""
+
+import fcntl
+import os
+import socket
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from clworker.core.errors import StoreUnavailable
+
+_FOLDER = "clworker-locks"
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One run of one worker: a name, and an identity that no restart under that name shares."""
+
+    instance: str
+    worker_id: str
+    host: str
+    boot_id: str
+    pid: int
+
+    @classmethod
+    def new(cls, worker_id: str) -> "Instance":
+        """Make the identity of this process."""
+        return cls(uuid.uuid4().hex, worker_id, socket.gethostname(), current_boot_id(), os.getpid())
+
+
+@dataclass(frozen=True, slots=True)
+class LockFile:
+    """The identity of a lock file; another file at the same path proves nothing."""
+
+    path: str
+    device: int
+    inode: int
+
+
+class InstanceLock:
+    """The lock that this process and its children hold for as long as any of them lives."""
+
+    def __init__(self, database_path: Path, instance: Instance) -> None:
+        """Create and lock the file. Raises StoreUnavailable when the folder is not writable."""
+        folder = Path(os.path.abspath(database_path)).parent / _FOLDER
+        path = folder / f"{instance.instance}.lock"
+        try:
+            folder.mkdir(exist_ok=True)
+            self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as failure:
+            raise StoreUnavailable(f"cannot lock {path}: {failure.strerror or failure}") from failure
+        status = os.fstat(self.fd)
+        self.file = LockFile(str(path), status.st_dev, status.st_ino)
+
+        self.needed_as_proof = False
+        """Whether the file has to stay, for others to see by it that this instance is dead."""
+
+    def __enter__(self) -> "InstanceLock":
+        return self
+
+    def __exit__(self, *_failure: object) -> None:
+        """Let go, once nothing of the instance runs any more."""
+        if not self.needed_as_proof:
+            remove(self.file)
+        os.close(self.fd)
+
+
+def is_dead(lock: LockFile) -> bool | None:
+    """Tell whether nothing of the lock's instance is left; None when that cannot be proven."""
+    try:
+        fd = os.open(lock.path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        status = os.fstat(fd)
+        if (status.st_dev, status.st_ino) != (lock.device, lock.inode):
+            return None
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    return True
+
+
+def remove(lock: LockFile) -> None:
+    """Remove the file of a dead instance."""
+    Path(lock.path).unlink(missing_ok=True)
+
+
+def current_boot_id() -> str:
+    """Identify this run of the kernel; after a reboot a lock file proves nothing."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return "unknown"

@@ -1,0 +1,138 @@
+"""Rows of ``jobs``: adding, finding and reading them, apart from claims."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from clworker.core.clock import now_ms
+from clworker.core.errors import JobNotFound
+from clworker.core.models import Attempt, ComputeJob, ComputeJobStatus, JobFilter, NewJob
+from clworker.core.store.database import Database
+from clworker.core.store.schema import JobsTable, attempts, instances, job_of
+
+_LAST_CHARACTER = "\U0010ffff"
+_SHOWN_CANDIDATES = 4
+
+
+class Jobs:
+    """Queries and plain writes of jobs, over one database."""
+
+    def __init__(self, database: Database, jobs: JobsTable) -> None:
+        self._database = database
+        self._jobs = jobs
+
+    def add(self, job: NewJob) -> None:
+        """Queue a job. Raises StoreUnavailable."""
+        now = now_ms()
+        values = self._jobs.values(
+            job_id=job.job_id,
+            task_type=job.task_type,
+            params=job.params,
+            priority=job.priority,
+            status=str(ComputeJobStatus.QUEUED),
+            progress=0,
+            created_at=now,
+            updated_at=now,
+            retry_count=0,
+            max_retries=job.max_retries,
+            created_by=job.created_by,
+        )
+        with self._database.write() as connection:
+            connection.execute(self._jobs.table.insert().values(**values))
+
+    def get(self, job_id: str) -> ComputeJob | None:
+        """Return the job with exactly this id."""
+        with self._database.read() as connection:
+            return self._one(connection, job_id)
+
+    def find(self, prefix: str) -> ComputeJob:
+        """Return the job with this id, or the only one whose id begins so.
+
+        Raises JobNotFound, which names some candidates when there are several.
+        """
+        columns = self._jobs.columns
+        with self._database.read() as connection:
+            exact = self._one(connection, prefix)
+            if exact is not None:
+                return exact
+            rows = connection.execute(
+                sa.select(*self._jobs.selected())
+                .where(columns.job_id >= prefix, columns.job_id < prefix + _LAST_CHARACTER)
+                .order_by(columns.job_id)
+                .limit(_SHOWN_CANDIDATES + 1)
+            ).all()
+        if len(rows) == 1:
+            return job_of(rows[0])
+        if not rows:
+            raise JobNotFound(f"no job has the id {prefix!r} or an id that begins so; 'clworker jobs' lists them")
+        some = ", ".join(row.job_id for row in rows[:_SHOWN_CANDIDATES])
+        more = ", …" if len(rows) > _SHOWN_CANDIDATES else ""
+        raise JobNotFound(f"several jobs have ids that begin with {prefix!r}: {some}{more}")
+
+    def matching(self, wanted: JobFilter) -> list[ComputeJob]:
+        """Return the jobs that match, newest first."""
+        columns = self._jobs.columns
+        query = sa.select(*self._jobs.selected())
+        if wanted.status is not None:
+            query = query.where(columns.status == wanted.status)
+        if wanted.task_type is not None:
+            query = query.where(columns.task_type == wanted.task_type)
+        if wanted.since_ms is not None:
+            query = query.where(columns.created_at >= wanted.since_ms)
+        if wanted.worker_id is not None:
+            query = query.where(columns.job_id.in_(_jobs_run_by(wanted.worker_id)))
+        query = query.order_by(columns.created_at.desc(), columns.id.desc()).limit(wanted.limit)
+        with self._database.read() as connection:
+            return [job_of(row) for row in connection.execute(query)]
+
+    def attempts(self, job_id: str) -> list[Attempt]:
+        """Return the attempts at a job that are remembered, oldest first."""
+        query = (
+            sa.select(
+                attempts.c.token,
+                instances.c.worker_id,
+                attempts.c.instance,
+                instances.c.host,
+                attempts.c.started_at,
+                attempts.c.handed_at,
+                attempts.c.ended_at,
+                attempts.c.cause,
+                attempts.c.signal,
+                attempts.c.exit_code,
+                attempts.c.peak_memory_kib,
+            )
+            .select_from(attempts.outerjoin(instances, instances.c.instance == attempts.c.instance))
+            .where(attempts.c.job_id == job_id)
+            .order_by(attempts.c.id)
+        )
+        with self._database.read() as connection:
+            return [Attempt(**row._mapping) for row in connection.execute(query)]
+
+    def update(self, job_id: str, **fields: Any) -> bool:
+        """Set fields of a job without any claim, as services do; False when there is no such job."""
+        values = self._jobs.values(updated_at=now_ms(), **fields)
+        with self._database.write() as connection:
+            statement = self._jobs.table.update().where(self._jobs.columns.job_id == job_id).values(**values)
+            return connection.execute(statement).rowcount > 0
+
+    def delete(self, job_id: str) -> bool:
+        """Delete a job and what is remembered of its attempts; False when there is no such job."""
+        with self._database.write() as connection:
+            gone = connection.execute(self._jobs.table.delete().where(self._jobs.columns.job_id == job_id))
+            connection.execute(attempts.delete().where(attempts.c.job_id == job_id))
+            return gone.rowcount > 0
+
+    def _one(self, connection: sa.Connection, job_id: str) -> ComputeJob | None:
+        query = sa.select(*self._jobs.selected()).where(self._jobs.columns.job_id == job_id)
+        row = connection.execute(query).one_or_none()
+        return None if row is None else job_of(row)
+
+
+def _jobs_run_by(worker_id: str) -> sa.Select[tuple[str]]:
+    workers: Sequence[Any] = [attempts.c.job_id]
+    return (
+        sa.select(*workers)
+        .join(instances, instances.c.instance == attempts.c.instance)
+        .where(instances.c.worker_id == worker_id)
+    )

@@ -1,0 +1,218 @@
+"""The tables: ``jobs`` in both generations of the contract, and clworker's own.
+
+A ``jobs`` table that exists is never altered; which columns it has is looked up once.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from clworker.core.errors import SchemaMismatch
+from clworker.core.models import ComputeJob
+from clworker.core.store.database import Database
+
+SCHEMA_VERSION = 1
+"""Version of the ``clworker_`` tables; a database that holds a newer one is left alone."""
+
+
+class JsonText(sa.types.TypeDecorator[Any]):
+    """JSON kept as text. No value is SQL NULL; text of others that is no JSON is read as it is."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str | None:
+        return None if value is None else json.dumps(value, allow_nan=False)
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> Any:
+        if not isinstance(value, (str, bytes)):
+            return value
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return value if isinstance(value, str) else value.decode(errors="replace")
+
+
+own = sa.MetaData()
+
+schema_versions = sa.Table("clworker_schema", own, sa.Column("version", sa.Integer, nullable=False))
+
+instances = sa.Table(
+    "clworker_instances",
+    own,
+    sa.Column("instance", sa.String(32), primary_key=True),
+    sa.Column("worker_id", sa.String(64), nullable=False),
+    sa.Column("host", sa.String(255), nullable=False),
+    sa.Column("boot_id", sa.String(64), nullable=False),
+    sa.Column("pid", sa.Integer, nullable=False),
+    sa.Column("lock_path", sa.Text, nullable=False),
+    sa.Column("lock_device", sa.BigInteger, nullable=False),
+    sa.Column("lock_inode", sa.BigInteger, nullable=False),
+    sa.Column("heartbeat", sa.BigInteger, nullable=False),
+    sa.Column("started_at", sa.BigInteger, nullable=False),
+    sa.Column("ended_at", sa.BigInteger),
+)
+
+attempts = sa.Table(
+    "clworker_attempts",
+    own,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("job_id", sa.String, nullable=False),
+    sa.Column("instance", sa.String(32), nullable=False),
+    sa.Column("token", sa.String(32), nullable=False, unique=True),
+    sa.Column("started_at", sa.BigInteger, nullable=False),
+    sa.Column("handed_at", sa.BigInteger),
+    sa.Column("ended_at", sa.BigInteger),
+    sa.Column("cause", sa.String(32)),
+    sa.Column("signal", sa.Integer),
+    sa.Column("exit_code", sa.Integer),
+    sa.Column("peak_memory_kib", sa.BigInteger),
+    sa.Index("clworker_attempts_job", "job_id"),
+    sa.Index("clworker_attempts_open", "job_id", unique=True, sqlite_where=sa.text("ended_at IS NULL")),
+    sa.Index("clworker_attempts_ended", "ended_at"),
+)
+
+_CURRENT = sa.Table(
+    "jobs",
+    sa.MetaData(),
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("job_id", sa.String, nullable=False, unique=True, index=True),
+    sa.Column("task_type", sa.String, nullable=False),
+    sa.Column("priority", sa.Integer, nullable=False),
+    sa.Column("params", sa.JSON, nullable=False),
+    sa.Column("status", sa.String, nullable=False, index=True),
+    sa.Column("progress", sa.Integer, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False, index=True),
+    sa.Column("started_at", sa.BigInteger),
+    sa.Column("completed_at", sa.BigInteger),
+    sa.Column("output", sa.JSON),
+    sa.Column("error_message", sa.Text),
+    sa.Column("retry_count", sa.Integer, nullable=False),
+    sa.Column("max_retries", sa.Integer, nullable=False),
+    sa.Column("created_by", sa.String, index=True),
+    sa.Column("updated_at", sa.BigInteger),
+    sqlite_autoincrement=True,
+)
+
+_OPTIONAL = {"priority", "updated_at"}
+_RESULT_NAMES = ("output", "task_output")
+
+
+@dataclass(frozen=True)
+class JobsTable:
+    """The ``jobs`` table as this database has it, spoken to in current names."""
+
+    table: sa.Table
+    result_name: str
+
+    @property
+    def columns(self) -> sa.ColumnCollection[str, sa.Column[Any]]:
+        return self.table.c
+
+    @property
+    def has_priority(self) -> bool:
+        return "priority" in self.table.c
+
+    def claim_order(self) -> list[sa.ColumnElement[Any]]:
+        """Return the order of claiming: priority where there is one, then age, then id."""
+        priority = [self.table.c.priority.desc()] if self.has_priority else []
+        return [*priority, self.table.c.created_at, self.table.c.id]
+
+    def selected(self) -> list[sa.ColumnElement[Any]]:
+        """Return the columns of a ComputeJob, in its fields' names."""
+        found: list[sa.ColumnElement[Any]] = []
+        for name in ComputeJob.__dataclass_fields__:
+            column = self.table.c.get(self.result_name if name == "output" else name)
+            found.append(sa.null().label(name) if column is None else column.label(name))
+        return found
+
+    def values(self, **fields: Any) -> dict[str, Any]:
+        """Return ``fields`` in this table's names, without those that it does not have."""
+        if "output" in fields:
+            fields[self.result_name] = fields.pop("output")
+        return {name: value for name, value in fields.items() if name in self.table.c}
+
+
+def job_of(row: sa.Row[Any]) -> ComputeJob:
+    """Build a job from a row of ``JobsTable.selected``; counters that others left empty are 0."""
+    fields = dict(row._mapping)
+    for counter in ("progress", "retry_count", "max_retries"):
+        fields[counter] = fields[counter] or 0
+    return ComputeJob(**fields)
+
+
+def open_schema(database: Database) -> JobsTable:
+    """Create whatever is missing and return the ``jobs`` table that is there.
+
+    Raises SchemaMismatch for a ``jobs`` table of neither generation, or for ``clworker_``
+    tables of a newer version, and StoreUnavailable.
+    """
+    with database.read() as connection:
+        complete = _is_complete(connection)
+    if not complete:
+        with database.write() as connection:
+            _create_missing(connection)
+    with database.read() as connection:
+        _check_version(connection)
+        jobs = _bound_jobs(connection, database.label)
+        indexed = _queue_index(jobs).name in _index_names(connection)
+    if not indexed:
+        with database.write() as connection:
+            _queue_index(jobs).create(connection, checkfirst=True)
+    return jobs
+
+
+def _is_complete(connection: sa.Connection) -> bool:
+    present = set(sa.inspect(connection).get_table_names())
+    return {"jobs", *own.tables} <= present
+
+
+def _create_missing(connection: sa.Connection) -> None:
+    _CURRENT.metadata.create_all(connection)
+    own.create_all(connection)
+    if connection.scalar(sa.select(sa.func.count()).select_from(schema_versions)) == 0:
+        connection.execute(schema_versions.insert().values(version=SCHEMA_VERSION))
+
+
+def _check_version(connection: sa.Connection) -> None:
+    found = connection.scalar(sa.select(sa.func.max(schema_versions.c.version)))
+    if found is not None and found > SCHEMA_VERSION:
+        raise SchemaMismatch(
+            f"the database was used by a newer clworker (its tables have version {found}, "
+            f"this program knows {SCHEMA_VERSION}): install that version"
+        )
+
+
+def _bound_jobs(connection: sa.Connection, label: str) -> JobsTable:
+    present = {column["name"] for column in sa.inspect(connection).get_columns("jobs")}
+    result_name = next((name for name in _RESULT_NAMES if name in present), None)
+    needed = {column.name for column in _CURRENT.columns} - _OPTIONAL - {"output"}
+    missing = sorted(needed - present) + ([] if result_name else ["output"])
+    if missing or result_name is None:
+        raise SchemaMismatch(
+            f"database {label}: its table jobs is of neither generation that clworker knows; "
+            f"missing columns: {', '.join(missing)}"
+        )
+    columns: list[sa.Column[Any]] = []
+    for column in _CURRENT.columns:
+        name = result_name if column.name == "output" else column.name
+        if name in present:
+            kind = JsonText() if isinstance(column.type, sa.JSON) else column.type
+            columns.append(sa.Column(name, kind, primary_key=column.primary_key))
+    return JobsTable(sa.Table("jobs", sa.MetaData(), *columns), result_name)
+
+
+def _queue_index(jobs: JobsTable) -> sa.Index:
+    # Claims probe it once for each task type: microseconds, however many rows there are.
+    return sa.Index(
+        "clworker_jobs_queue",
+        jobs.columns.task_type,
+        *jobs.claim_order(),
+        sqlite_where=sa.text("status = 'queued'"),
+    )
+
+
+def _index_names(connection: sa.Connection) -> set[str | None]:
+    return {index["name"] for index in sa.inspect(connection).get_indexes("jobs")}

@@ -1,0 +1,26 @@
+"""The database: everything that reads or writes it goes through a Store."""
+
+from clworker.core.store.claims import Claims
+from clworker.core.store.database import BUSY_TIMEOUT, Database
+from clworker.core.store.instances import Instances
+from clworker.core.store.jobs import Jobs
+from clworker.core.store.schema import open_schema
+
+
+class Store:
+    """One database with its tables in place."""
+
+    def __init__(self, url: str, busy_timeout: float = BUSY_TIMEOUT) -> None:
+        """Connect and create what is missing. ``busy_timeout`` is in seconds.
+
+        Raises StoreUnavailable and SchemaMismatch.
+        """
+        self.database = Database(url, busy_timeout)
+        table = open_schema(self.database)
+        self.jobs = Jobs(self.database, table)
+        self.claims = Claims(self.database, table)
+        self.instances = Instances(self.database)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.database.close()

@@ -1,0 +1,76 @@
+"""structlog lines on stderr, for our own events and for those of every library.
+
+stdlib loggers and warnings come out in the same form. Exceptions are structured fields
+without local variables, which could hold secrets, and passwords inside URLs are masked in
+every text.
+"""
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+from structlog.tracebacks import ExceptionDictTransformer
+
+from clworker.core.secrets import masked
+from clworker.core.settings import LogSettings
+
+Event = MutableMapping[str, Any]
+
+
+def configure(settings: LogSettings, **context: str) -> None:
+    """Set up structlog and the root logger of this process; ``context`` goes into every line."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(settings)],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(settings.log_level)
+    logging.captureWarnings(True)
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger(settings.log_level),
+        cache_logger_on_first_use=False,
+    )
+    structlog.contextvars.bind_contextvars(**context)
+
+
+def _rendering(settings: LogSettings) -> list[Any]:
+    if settings.log_format == "console":
+        return [
+            _mask,
+            structlog.dev.ConsoleRenderer(
+                colors=settings.colour and sys.stderr.isatty(),
+                exception_formatter=structlog.dev.plain_traceback,
+            ),
+        ]
+    without_locals = ExceptionDictTransformer(show_locals=False)
+    return [structlog.processors.ExceptionRenderer(without_locals), _mask, structlog.processors.JSONRenderer()]
+
+
+def _mask(_logger: Any, _method: str, event: Event) -> Event:
+    for key, value in event.items():
+        event[key] = _masked_value(value)
+    return event
+
+
+def _masked_value(value: Any) -> Any:
+    if isinstance(value, str):
+        return masked(value)
+    if isinstance(value, dict):
+        return {key: _masked_value(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_masked_value(inner) for inner in value] if not hasattr(value, "_fields") else value
+    return value

@@ -1,0 +1,60 @@
+"""The plugin host: a child process that imports the plugins and answers questions about them.
+
+Started as ``python -m clworker.core.tasks.host FD PARENT`` by ``discovery.PluginHost``.
+"""
+
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from clworker.core.errors import ParamsRefused
+from clworker.core.frames import BlockingChannel, Message
+from clworker.core.tasks import params, process
+from clworker.core.tasks.loading import load_all
+
+
+def main() -> None:
+    """Load every plugin, then answer requests until the parent closes the channel."""
+    channel = BlockingChannel(socket.socket(fileno=int(sys.argv[1])))
+    process.die_with_parent(int(sys.argv[2]))
+    first = channel.receive()
+    if first is None:
+        return
+    registry = load_all(channel.send, first["skip"])
+    while (request := channel.receive()) is not None:
+        channel.send(_answer(registry, request))
+
+
+def _answer(registry: dict[str, Any], request: Message) -> Message:
+    try:
+        answer: Callable[[Any, Message], Message] = {"describe": _describe, "prepare": _prepare}[request["type"]]
+        return {"type": "answer", **answer(registry[request["task_type"]].get_schema(), request)}
+    except ParamsRefused as refusal:
+        return {"type": "refused", "reason": str(refusal)}
+
+
+def _describe(schema: params.Schema, _request: Message) -> Message:
+    return {"params": params.describe(schema)}
+
+
+def _prepare(schema: params.Schema, request: Message) -> Message:
+    """Check parameters for a job that has yet to be queued; the paths are placeholders of the right number."""
+    values = params.parse_values(schema, request["texts"])
+    paths = [f"/{number}" for number in range(request["inputs"])]
+    if not params.takes_files(schema):
+        if paths:
+            raise ParamsRefused("the task takes no input files")
+        model = params.validate(schema, values)
+    else:
+        model = params.validate(schema, {**values, "input_paths": paths, "output_paths": paths})
+    checked = model.model_dump(mode="json", by_alias=True)
+    return {
+        "params": {name: checked.get(name, values[name]) for name in values},
+        "takes_files": params.takes_files(schema),
+        "format": checked.get("format"),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""A job's parameters against its task's schema. Runs where the plugins are: in a child process."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cl_ml_tools import BaseJobParams
+from pydantic import BaseModel, ValidationError
+
+from clworker.core.errors import ParamsRefused
+from clworker.core.tasks.messages import describe_exception, one_line, shortened
+
+Schema = type[BaseModel]
+_BOUNDS = ((">=", "minimum"), (">", "exclusiveMinimum"), ("<=", "maximum"), ("<", "exclusiveMaximum"))
+_LENGTHS = ((">=", "minLength"), ("<=", "maxLength"))
+PATH_FIELDS = ("input_paths", "output_paths")
+
+
+def takes_files(schema: Schema) -> bool:
+    """Tell whether the task turns each input file into one output file."""
+    return issubclass(schema, BaseJobParams)
+
+
+def validate(schema: Schema, params: Any) -> BaseModel:
+    """Return the validated parameters. Raises ParamsRefused with every fault, in one line."""
+    if not isinstance(params, dict):
+        raise ParamsRefused(f"params are not a JSON object: {shortened(params)}")
+    try:
+        model = schema.model_validate(params)
+    except ValidationError as refusal:
+        faults = [_fault(error) for error in refusal.errors(include_url=False)]
+        raise ParamsRefused(one_line("params: " + "; ".join(faults))) from refusal
+    except Exception as failure:  # a validator of the plugin may raise anything
+        raise ParamsRefused(f"params: {describe_exception(failure)}") from failure
+    if takes_files(schema):
+        _check_paths(params)
+    return model
+
+
+def unknown_names(schema: Schema, params: Mapping[str, Any]) -> list[str]:
+    """Return the parameters that the schema does not know and silently ignores."""
+    if schema.model_config.get("extra") == "allow":
+        return []
+    known = set(schema.model_fields)
+    for field in schema.model_fields.values():
+        known |= {alias for alias in (field.alias, field.validation_alias) if isinstance(alias, str)}
+    return sorted(name for name in params if name not in known)
+
+
+def parse_values(schema: Schema, texts: Mapping[str, str]) -> dict[str, Any]:
+    """Turn ``-p name=value`` texts into values: text where the schema's field is text, else JSON, else text.
+
+    Raises ParamsRefused for a name that the schema does not have.
+    """
+    properties = _properties(schema)
+    values: dict[str, Any] = {}
+    for name, text in texts.items():
+        if name in PATH_FIELDS and name in properties:
+            raise ParamsRefused(f"{name} cannot be given with -p: it follows from the input files")
+        if name not in properties:
+            known = ", ".join(sorted(set(properties) - set(PATH_FIELDS))) or "none"
+            raise ParamsRefused(f"the task has no parameter {name!r}; its parameters: {known}")
+        values[name] = text if _is_text(properties[name]) else _json_or_text(text)
+    return values
+
+
+def describe(schema: Schema) -> list[dict[str, Any]]:
+    """Describe each parameter: name, type, whether required, default, range and meaning."""
+    document = schema.model_json_schema()
+    required = document.get("required", [])
+    return [
+        {
+            "name": name,
+            "type": _type_name(field),
+            "required": name in required,
+            "default": field.get("default"),
+            "range": _range(field),
+            "meaning": field.get("description", ""),
+        }
+        for name, field in _properties(schema).items()
+        if not (takes_files(schema) and name in PATH_FIELDS)
+    ]
+
+
+def _fault(error: Any) -> str:
+    place = ".".join(str(part) for part in error["loc"])
+    message = str(error["msg"]).removeprefix("Value error, ")
+    got = "" if error["type"] == "missing" or not place else f" (got {shortened(error['input'])})"
+    return f"{place}: {message}{got}" if place else message
+
+
+def _check_paths(params: Mapping[str, Any]) -> None:
+    inputs, outputs = (params.get(name) or [] for name in PATH_FIELDS)
+    if not inputs:
+        raise ParamsRefused("params: input_paths is empty: the task needs at least one input file")
+    if len(inputs) != len(outputs):
+        raise ParamsRefused(
+            f"params: {len(inputs)} input_paths but {len(outputs)} output_paths: each input needs one output"
+        )
+
+
+def _properties(schema: Schema) -> dict[str, dict[str, Any]]:
+    document = schema.model_json_schema()
+    definitions = document.get("$defs", {})
+    return {name: _resolved(field, definitions) for name, field in document.get("properties", {}).items()}
+
+
+def _resolved(field: dict[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
+    reference = field.get("$ref") or next((part.get("$ref") for part in field.get("allOf", [])), None)
+    target = definitions.get(str(reference).rpartition("/")[2], {}) if reference else {}
+    return {**target, **field}
+
+
+def _alternatives(field: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [part for part in field.get("anyOf", [field]) if part.get("type") != "null"]
+
+
+def _is_text(field: Mapping[str, Any]) -> bool:
+    return all(part.get("type") == "string" for part in _alternatives(field))
+
+
+def _json_or_text(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _type_name(field: Mapping[str, Any]) -> str:
+    return " or ".join(dict.fromkeys(str(part.get("type", "any")) for part in _alternatives(field)))
+
+
+def _range(field: Mapping[str, Any]) -> str:
+    words: list[str] = []
+    for part in _alternatives(field):
+        choices: Sequence[Any] = part.get("enum") or ([part["const"]] if "const" in part else [])
+        if choices:
+            words.append("one of " + ", ".join(map(str, choices)))
+        bounds = [
+            f"{sign} {part[key]}"
+            for sign, key in (
+                (">=", "minimum"),
+                (">", "exclusiveMinimum"),
+                ("<=", "maximum"),
+                ("<", "exclusiveMaximum"),
+            )
+            if key in part
+        ]
+        lengths = [
+            f"{sign} {part[key]} long" for sign, key in ((">=", "minLength"), ("<=", "maxLength")) if key in part
+        ]
+        words.extend([", ".join(bounds + lengths)] if bounds or lengths else [])
+    return "; ".join(words)

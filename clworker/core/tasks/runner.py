@@ -1,0 +1,123 @@
+"""Runs one job through the engine, ``cl_ml_tools.worker.Worker.run_once``. Lives inside a slot.
+
+The engine asks a repository for a job and tells it how the job went; ours holds one job and
+keeps what it is told.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from cl_ml_tools import BaseJobParams, ComputeModule, Job
+from cl_ml_tools.worker import Worker
+
+from clworker.core.tasks.messages import describe_exception, one_line, shortened
+
+_log = logging.getLogger("clworker.tasks")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the task said of the job: its output, or an error in one line."""
+
+    output: Any = None
+    error: str | None = None
+
+
+def run(task: Any, job_id: str, task_type: str, params: dict[str, Any], on_progress: Callable[[int], None]) -> Report:
+    """Run the job to its end, whatever the task does short of killing the process.
+
+    ``on_progress`` gets whole percents from 1 to 99, each higher than the one before.
+    """
+    repository = _OneJobRepository(Job(job_id=job_id, task_type=task_type, params=params), on_progress)
+    worker = Worker(repository, {task_type: _Guarded(task)})
+    try:
+        asyncio.run(worker.run_once([task_type]))
+    except BaseException as failure:  # what a task's leftover coroutines raise while the loop closes
+        _log.error("the task left something behind that failed", exc_info=failure)
+    return repository.report()
+
+
+class _Guarded(ComputeModule):
+    """A task whose every way of failing comes back as an error result with a message."""
+
+    def __init__(self, task: Any) -> None:
+        self._task = task
+
+    @property
+    def task_type(self) -> str:
+        return str(self._task.task_type)
+
+    def get_schema(self) -> type[BaseJobParams]:
+        schema: type[BaseJobParams] = self._task.get_schema()
+        return schema
+
+    async def execute(
+        self, job: Job, params: BaseJobParams, progress_callback: Callable[[int], None] | None = None
+    ) -> dict[str, Any]:
+        try:
+            result = await self._task.execute(job, params, progress_callback)
+        except BaseException as failure:  # SystemExit and CancelledError too are the job's end, not the slot's
+            _log.error("the task raised an exception", exc_info=failure)
+            return {"status": "error", "error": _words_for(failure)}
+        if not isinstance(result, dict):
+            return {"status": "error", "error": f"the task returned {shortened(result)}, not a result"}
+        return result
+
+
+class _OneJobRepository:
+    """The engine's repository, holding one job."""
+
+    def __init__(self, job: Job, on_progress: Callable[[int], None]) -> None:
+        self._job: Job | None = job
+        self._on_progress = on_progress
+        self._highest = 0
+        self._final: dict[str, Any] | None = None
+
+    def fetch_next_job(self, task_types: list[str]) -> Job | None:
+        job, self._job = self._job, None
+        return job
+
+    def update_job(self, job_id: str, **kwargs: Any) -> bool:
+        if "status" in kwargs:
+            self._final = kwargs
+        elif "progress" in kwargs:
+            percent = max(0, min(99, int(kwargs["progress"])))
+            if percent > self._highest:
+                self._highest = percent
+                self._on_progress(percent)
+        return True
+
+    def add_job(self, job: Job, created_by: str | None = None, priority: int | None = None) -> str:
+        raise PermissionError("a slot holds one job and cannot queue another")
+
+    def get_job(self, job_id: str) -> Job | None:
+        return self._job
+
+    def delete_job(self, job_id: str) -> bool:
+        raise PermissionError("a slot cannot delete a job")
+
+    def report(self) -> Report:
+        """Return what the engine said last, checked for what can be recorded."""
+        if self._final is None:
+            return Report(error="the task ended without a result")
+        if self._final["status"] != "completed":
+            said = self._final.get("error_message")
+            return Report(error=one_line(str(said or "")) or "the task reported an error without saying which")
+        output = self._final.get("task_output")
+        try:
+            json.dumps(output, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as failure:
+            return Report(error=f"the task's output cannot be written as JSON: {describe_exception(failure)}")
+        return Report(output=output)
+
+
+def _words_for(failure: BaseException) -> str:
+    if isinstance(failure, SystemExit):
+        return f"the task called sys.exit({'' if failure.code is None else failure.code})"
+    if isinstance(failure, asyncio.CancelledError):
+        return "the task cancelled itself"
+    return describe_exception(failure)

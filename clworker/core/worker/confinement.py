@@ -1,0 +1,135 @@
+"""Keeps a job inside the folders that it may use (invariant 11 of the architecture).
+
+Links are resolved first, then the way is walked again from the allowed folder, component by
+component, without following any link. So a link that is swapped in after the check is
+refused, and what was opened is what was checked.
+"""
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from clworker.core.errors import PathRefused
+
+_FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
+_INPUT = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where one output goes: the path as the job names it, and its real folder and name."""
+
+    path: str
+    folder: str
+    name: str
+
+
+def open_input(path: str, roots: Sequence[Path]) -> int:
+    """Open one input file for reading. Raises PathRefused with the reason for people."""
+    real = _resolved(path, "input")
+    root = _root_of(real, roots)
+    if root is None:
+        raise PathRefused(f"input is outside the folders that jobs may read: {path} (see --allow-dir)")
+    try:
+        folder = _walk(root, os.path.dirname(real), create=None)
+        try:
+            fd = os.open(os.path.basename(real), _INPUT, dir_fd=folder)
+        finally:
+            os.close(folder)
+    except FileNotFoundError:
+        raise PathRefused(f"input file not found: {path}") from None
+    except PermissionError:
+        raise PathRefused(f"input file is not readable by this worker: {path}") from None
+    except OSError as failure:
+        raise PathRefused(f"input file cannot be opened: {path}: {failure.strerror}") from failure
+    mode = os.fstat(fd).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(fd)
+        kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+        raise PathRefused(f"input is {kind}, but a file is needed: {path}")
+    return fd
+
+
+def output_target(path: str, roots: Sequence[Path]) -> Target:
+    """Check where an output would go. Raises PathRefused with the reason for people."""
+    name = os.path.basename(path) if isinstance(path, str) else ""
+    if name in ("", ".", ".."):
+        raise PathRefused(f"output path names no file: {path!r}")
+    folder = _resolved(os.path.dirname(path), "output")
+    if _root_of(folder, roots) is None:
+        raise PathRefused(f"output is outside the folders that jobs may write to: {path} (see --allow-dir)")
+    if os.path.isdir(os.path.join(folder, name)):
+        raise PathRefused(f"output path is a folder: {path}")
+    return Target(path, folder, name)
+
+
+@contextmanager
+def opened_folder(target: Target, roots: Sequence[Path], created: list[str] | None = None) -> Iterator[int]:
+    """Open an output's folder, for use as ``dir_fd``.
+
+    With ``created``, missing folders are made and appended to it. Raises PathRefused.
+    """
+    root = _root_of(target.folder, roots)
+    if root is None:
+        raise PathRefused(f"output is outside the folders that jobs may write to: {target.path}")
+    try:
+        fd = _walk(root, target.folder, created)
+    except PermissionError:
+        raise PathRefused(f"output folder is not writable by this worker: {target.folder}") from None
+    except OSError as failure:
+        raise PathRefused(f"output folder cannot be used: {target.folder}: {failure.strerror}") from failure
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _resolved(path: str, kind: str) -> str:
+    try:
+        os.fsencode(path)
+        if not os.path.isabs(path) or "\0" in path:
+            raise PathRefused(f"{kind} path is not absolute: {path!r}")
+        return os.path.realpath(path)
+    except (ValueError, OSError):
+        raise PathRefused(f"{kind} path holds characters that no file name can have: {path!r}") from None
+
+
+def _root_of(real: str, roots: Sequence[Path]) -> str | None:
+    for root in roots:
+        real_root = os.path.realpath(root)
+        if real == real_root or real.startswith(real_root.rstrip("/") + "/"):
+            return real_root
+    return None
+
+
+def _walk(root: str, folder: str, create: list[str] | None) -> int:
+    """Open ``folder`` below ``root`` without following a link on the way."""
+    if create is not None:
+        os.makedirs(root, exist_ok=True)
+    fd = os.open(root, _FOLDER)
+    walked = root
+    for part in Path(folder).relative_to(root).parts:
+        walked = os.path.join(walked, part)
+        try:
+            inner = _step(fd, part, walked, create)
+        finally:
+            os.close(fd)
+        fd = inner
+    return fd
+
+
+def _step(fd: int, part: str, walked: str, create: list[str] | None) -> int:
+    try:
+        return os.open(part, _FOLDER, dir_fd=fd)
+    except FileNotFoundError:
+        if create is None:
+            raise
+    try:
+        os.mkdir(part, dir_fd=fd)
+        create.append(walked)
+    except FileExistsError:
+        pass  # another job made it at the same moment
+    return os.open(part, _FOLDER, dir_fd=fd)

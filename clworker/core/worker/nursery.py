@@ -1,0 +1,184 @@
+"""The nursery: a single-threaded child process that imports the plugins and forks slots.
+
+Started as ``python -m clworker.core.worker.nursery FD PARENT`` before the supervisor has any
+thread or connection, so that no slot can inherit one. Only the nursery signals and reaps.
+When its channel closes, even because the supervisor was killed, it kills every slot and
+every process that a task has left, daemons included, and ends.
+"""
+
+import gc
+import os
+import selectors
+import signal
+import socket
+import sys
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from clworker.core.frames import BlockingChannel, Decoder, Message
+from clworker.core.tasks import process
+from clworker.core.tasks.loading import load_all
+from clworker.core.worker import slot
+
+_MAX_FDS = 16
+
+
+def main() -> None:
+    """Load every plugin, then fork, kill and reap slots as the supervisor asks."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    channel = BlockingChannel(control)
+    process.die_with_parent(int(sys.argv[2]))
+    process.leave_stopping_to_the_supervisor()
+    config = channel.receive()
+    if config is None:
+        return
+    process.adopt_orphans()
+    registry = load_all(channel.send, config["skip"])
+    gc.freeze()  # what is loaded stays shared between the slots
+    # From here on the closed channel tells, so that nothing a task has started outlives us.
+    process.die_with_parent(int(sys.argv[2]), wanted=False)
+    roots = slot.SlotConfig(
+        [Path(path) for path in config["input_roots"]], [Path(path) for path in config["output_roots"]]
+    )
+    _Nursery(control, registry, roots).serve()
+
+
+class _Nursery:
+    def __init__(self, control: socket.socket, registry: dict[str, Any], config: slot.SlotConfig) -> None:
+        self._control = control
+        self._channel = BlockingChannel(control)
+        self._registry = registry
+        self._config = config
+        self._pids: dict[int, int] = {}
+        self._decoder = Decoder()
+        self._fds: list[int] = []
+        self._wakeup, self._wakeup_write = socket.socketpair()
+
+    def serve(self) -> None:
+        """Work until the supervisor is gone."""
+        self._wakeup.setblocking(False)
+        self._wakeup_write.setblocking(False)
+        signal.set_wakeup_fd(self._wakeup_write.fileno(), warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        selector = selectors.DefaultSelector()
+        selector.register(self._control, selectors.EVENT_READ)
+        selector.register(self._wakeup, selectors.EVENT_READ)
+        try:
+            while self._step(selector):
+                self._reap()
+        finally:
+            _kill_all_children()
+
+    def _step(self, selector: selectors.BaseSelector) -> bool:
+        ready = {key.fileobj for key, _ in selector.select()}
+        if self._wakeup in ready:
+            with suppress(BlockingIOError):
+                self._wakeup.recv(4096)
+        if self._control in ready:
+            try:
+                data, fds, _flags, _address = socket.recv_fds(self._control, 65_536, _MAX_FDS)
+            except ConnectionResetError:
+                return False
+            if not data:
+                return False
+            self._fds.extend(fds)
+            for message in self._decoder.feed(data):
+                self._obey(message)
+        return True
+
+    def _obey(self, message: Message) -> None:
+        number = message["slot"]
+        if message["type"] == "spawn":
+            jobs, output = self._fds.pop(0), self._fds.pop(0)
+            pid = self._fork(jobs, output)
+            self._pids[pid] = number
+            os.close(jobs)
+            os.close(output)
+            self._channel.send({"type": "spawned", "slot": number, "pid": pid})
+        elif message["type"] == "kill":
+            for pid, known in self._pids.items():
+                if known == number:
+                    _kill_group(pid)
+
+    def _fork(self, jobs: int, output: int) -> int:
+        nursery = os.getpid()
+        pid = os.fork()
+        if pid:
+            with suppress(OSError):
+                os.setpgid(pid, pid)
+            return pid
+        try:
+            self._become_slot(nursery, jobs, output)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            # _exit, not exit: what this process would clean up belongs to the nursery.
+            os._exit(70)
+
+    def _become_slot(self, nursery: int, jobs: int, output: int) -> None:
+        os.setpgid(0, 0)
+        process.die_with_parent(nursery)
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for inherited in (self._control, self._wakeup, self._wakeup_write):
+            inherited.close()
+        for stream in (1, 2):
+            os.dup2(output, stream)
+        os.close(output)
+        slot.serve(BlockingChannel(socket.socket(fileno=jobs)), self._registry, self._config)
+        os._exit(0)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            number = self._pids.pop(pid, None)
+            if number is None:
+                continue  # a process that a task had started and left
+            _kill_group(pid)
+            code = os.waitstatus_to_exitcode(status)
+            self._channel.send(
+                {
+                    "type": "exit",
+                    "slot": number,
+                    "signal": -code if code < 0 else None,
+                    "exit_code": code if code >= 0 else None,
+                    "peak_kib": usage.ru_maxrss,
+                }
+            )
+
+
+def _kill_group(leader: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)
+
+
+def _kill_all_children() -> None:
+    """Kill until no child is left; orphans of killed ones become children and are next."""
+    while True:
+        for pid in _children():
+            _kill_group(pid)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        try:
+            os.wait4(-1, 0)
+        except ChildProcessError:
+            return
+
+
+def _children() -> list[int]:
+    own = os.getpid()
+    try:
+        return [int(pid) for pid in Path(f"/proc/{own}/task/{own}/children").read_text().split()]
+    except OSError:
+        return []  # a kernel without this file: the slots die with us, by PDEATHSIG
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,191 @@
+"""Outputs: written into a folder of the attempt beside each target, then renamed into place.
+
+``dir/name.jpg`` is written to ``dir/.clworker-{token}/name.jpg``: the same file system, the
+same suffix (Pillow picks the format by it). An output path therefore holds its old content
+or the whole new one, never a part.
+"""
+
+import os
+import shutil
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from clworker.core.errors import PathRefused
+from clworker.core.worker.confinement import Target, opened_folder, output_target
+
+_OWN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Placement:
+    """The supervisor's part: renames one attempt's outputs into place, and clears up after it."""
+
+    def __init__(self, params: object, roots: Sequence[Path], token: str) -> None:
+        self._paths = _output_paths(params)
+        self._roots = roots
+        self._token = token
+        self._placed: set[str] = set()
+
+    def place(self) -> None:
+        """Rename every output into place. May be called again after a failed commit.
+
+        Raises PathRefused when an output cannot be placed.
+        """
+        for target in (output_target(path, self._roots) for path in self._paths):
+            if target.path in self._placed:
+                continue
+            try:
+                with opened_folder(target, self._roots) as folder:
+                    self._place_one(target, folder)
+            except OSError as failure:
+                raise PathRefused(f"output cannot be placed: {target.path}: {failure.strerror}") from failure
+            self._placed.add(target.path)
+
+    def discard(self) -> None:
+        """Remove the attempt's folders and whatever is left in them."""
+        for path in self._paths:
+            with suppress(PathRefused, OSError):
+                target = output_target(path, self._roots)
+                with opened_folder(target, self._roots) as folder:
+                    _remove_tree(staging_name(self._token), folder)
+
+    def _place_one(self, target: Target, folder: int) -> None:
+        staging = os.open(staging_name(self._token), _OWN_FOLDER, dir_fd=folder)
+        try:
+            if not stat.S_ISREG(os.stat(target.name, dir_fd=staging, follow_symlinks=False).st_mode):
+                raise PathRefused(f"output is no regular file: {target.path}")
+            os.rename(target.name, target.name, src_dir_fd=staging, dst_dir_fd=folder)
+        finally:
+            os.close(staging)
+        _sync_folder(folder)
+
+
+class Staging:
+    """The slot's part: the folders that a task writes into."""
+
+    def __init__(self, targets: Sequence[Target], roots: Sequence[Path], token: str) -> None:
+        self._targets = targets
+        self._roots = roots
+        self._token = token
+        self._created: list[str] = []
+        self._fds: dict[str, int] = {}
+
+    def open(self, older_tokens: Iterable[str]) -> dict[str, str]:
+        """Make the folders and return where to write instead, by output path.
+
+        Folders of ``older_tokens``, attempts at the same job, are emptied first, so that a
+        late rename by their owners fails. Raises PathRefused.
+        """
+        for target in self._targets:
+            if target.folder not in self._fds:
+                with opened_folder(target, self._roots, self._created) as folder:
+                    self._fds[target.folder] = self._make(target, folder, older_tokens)
+        return {target.path: self._staged_path(target) for target in self._targets}
+
+    def real_folder(self, target: Target) -> str:
+        """Return the real path of the folder that stands in for the target's."""
+        return os.path.join(target.folder, staging_name(self._token))
+
+    def stands_in(self, target: Target) -> str:
+        """Return the folder's path as the task gets it, open through this process.
+
+        It cannot be led elsewhere by whoever may write to the folders above it.
+        """
+        through_fd = f"/proc/{os.getpid()}/fd/{self._fds[target.folder]}"
+        return through_fd if os.path.isdir(through_fd) else self.real_folder(target)
+
+    def sync(self) -> list[str]:
+        """Write the outputs through to the disk; return what else lies beside them.
+
+        Raises PathRefused for an output that is missing or no regular file.
+        """
+        for target in self._targets:
+            try:
+                with _opened_file(target.name, self._fds[target.folder]) as fd:
+                    os.fsync(fd)
+            except FileNotFoundError:
+                raise PathRefused(f"the task reported success but did not write {target.path}") from None
+            except OSError as failure:
+                raise PathRefused(f"output is unusable: {target.path}: {failure.strerror}") from failure
+        for fd in self._fds.values():
+            os.fsync(fd)
+        expected = {(target.folder, target.name) for target in self._targets}
+        return [
+            name
+            for folder, fd in self._fds.items()
+            for name in sorted(os.listdir(fd))
+            if (folder, name) not in expected
+        ]
+
+    def close(self) -> None:
+        """Let go of the folders; they stay for the supervisor."""
+        while self._fds:
+            os.close(self._fds.popitem()[1])
+
+    def discard(self) -> None:
+        """Remove the folders, and the empty ones above them that were made for this job."""
+        self.close()
+        for target in self._targets:
+            with suppress(PathRefused, OSError), opened_folder(target, self._roots) as folder:
+                _remove_tree(staging_name(self._token), folder)
+        for path in reversed(self._created):
+            with suppress(OSError):
+                os.rmdir(path)
+
+    def _make(self, target: Target, folder: int, older_tokens: Iterable[str]) -> int:
+        try:
+            for token in older_tokens:
+                _retire(token, self._token, folder)
+            os.mkdir(staging_name(self._token), 0o700, dir_fd=folder)
+            return os.open(staging_name(self._token), _OWN_FOLDER, dir_fd=folder)
+        except PermissionError:
+            raise PathRefused(f"output folder is not writable by this worker: {target.folder}") from None
+        except OSError as failure:
+            raise PathRefused(f"output folder cannot be used: {target.folder}: {failure.strerror}") from failure
+
+    def _staged_path(self, target: Target) -> str:
+        return os.path.join(self.stands_in(target), target.name)
+
+
+def staging_name(token: str) -> str:
+    """Return the name of an attempt's folder beside its outputs."""
+    return f".clworker-{token}"
+
+
+def _output_paths(params: object) -> list[str]:
+    paths = params.get("output_paths") if isinstance(params, dict) else None
+    return [path for path in paths if isinstance(path, str)] if isinstance(paths, list) else []
+
+
+def _retire(token: str, successor: str, folder: int) -> None:
+    # Renamed first: its owner, if it still runs, finds nothing to rename into place any more.
+    retired = f"{staging_name(successor)}-{token}"
+    with suppress(FileNotFoundError):
+        os.rename(staging_name(token), retired, src_dir_fd=folder, dst_dir_fd=folder)
+        _remove_tree(retired, folder)
+
+
+def _remove_tree(name: str, folder: int) -> None:
+    with suppress(FileNotFoundError):
+        shutil.rmtree(name, dir_fd=folder)
+
+
+@contextmanager
+def _opened_file(name: str, folder: int) -> Iterator[int]:
+    fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(0, "it is no regular file")
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _sync_folder(folder: int) -> None:
+    # An O_PATH descriptor cannot be synced; open the same folder once more.
+    fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

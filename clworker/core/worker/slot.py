@@ -1,0 +1,128 @@
+"""A slot: the child process that runs jobs, one after another.
+
+It holds neither a database nor a broker connection. Jobs come down a channel; progress, log
+records and the outcome go back up.
+"""
+
+import logging
+import os
+import traceback
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clworker.core.errors import ParamsRefused, PathRefused
+from clworker.core.frames import BlockingChannel, Message
+from clworker.core.tasks import params, runner
+from clworker.core.worker.workspace import Workspace
+
+_log = logging.getLogger("clworker.slot")
+
+
+@dataclass(frozen=True)
+class SlotConfig:
+    """What every job in this slot is held to."""
+
+    input_roots: Sequence[Path]
+    output_roots: Sequence[Path]
+
+
+def serve(channel: BlockingChannel, registry: Mapping[str, Any], config: SlotConfig) -> None:
+    """Run jobs until the supervisor closes the channel."""
+    owner = os.getpid()
+    root = logging.getLogger()
+    root.handlers[:] = [_ChannelHandler(channel, owner)]
+    root.setLevel(logging.DEBUG)
+    logging.captureWarnings(True)
+    while (job := channel.receive()) is not None:
+        _forget_peak_memory()
+        channel.send({"type": "started"})
+        report = _run(channel, registry, config, job, owner)
+        channel.send(
+            {"type": "outcome", "output": report.output, "error": report.error, "peak_kib": _peak_memory_kib()}
+        )
+
+
+def _run(
+    channel: BlockingChannel, registry: Mapping[str, Any], config: SlotConfig, job: Message, owner: int
+) -> runner.Report:
+    def on_progress(percent: int) -> None:
+        if os.getpid() == owner:  # a process that the task forked must not write into our channel
+            channel.send({"type": "progress", "percent": percent})
+
+    task = registry[job["task_type"]]
+    try:
+        schema = task.get_schema()
+        params.validate(schema, job["params"])
+        for name in params.unknown_names(schema, job["params"]):
+            _log.warning("unknown parameter ignored", extra={"parameter": name})
+        if not params.takes_files(schema):
+            return runner.run(task, job["job_id"], job["task_type"], job["params"], on_progress)
+        workspace = Workspace(job["params"], config.input_roots, config.output_roots, job["token"])
+    except (ParamsRefused, PathRefused) as refusal:
+        return runner.Report(error=str(refusal))
+    try:
+        handed = workspace.open(job["older_tokens"])
+        report = runner.run(task, job["job_id"], job["task_type"], {**job["params"], **handed}, on_progress)
+        report = runner.Report(workspace.restore(report.output), workspace.restore(report.error))
+        if report.error is None:
+            for name in workspace.keep():
+                _log.warning("file that is no output was dropped", extra={"file": name})
+    except (PathRefused, OSError) as refusal:
+        report = runner.Report(error=str(refusal))
+    if report.error is not None:
+        workspace.discard()
+    return report
+
+
+class _ChannelHandler(logging.Handler):
+    """Sends log records up to the supervisor, which knows the job and the form of the lines."""
+
+    def __init__(self, channel: BlockingChannel, owner: int) -> None:
+        super().__init__()
+        self._channel = channel
+        self._owner = owner
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if os.getpid() != self._owner:
+            return
+        standard = logging.makeLogRecord({}).__dict__
+        extra = {
+            key: value if isinstance(value, (str, int, float, bool)) else repr(value)
+            for key, value in record.__dict__.items()
+            if key not in standard and key != "message"
+        }
+        message = {"type": "log", "logger": record.name, "level": record.levelno, "event": record.getMessage()}
+        if record.exc_info and record.exc_info[1] is not None:
+            message["exception"] = _structured(record.exc_info[1])
+        try:
+            self._channel.send({**message, "extra": extra})
+        except (OSError, ValueError):
+            self.handleError(record)
+
+
+def _structured(failure: BaseException) -> dict[str, Any]:
+    frames = traceback.extract_tb(failure.__traceback__)
+    return {
+        "exc_type": type(failure).__name__,
+        "exc_value": str(failure),
+        "frames": [{"filename": frame.filename, "lineno": frame.lineno, "name": frame.name} for frame in frames],
+    }
+
+
+def _forget_peak_memory() -> None:
+    # 5 resets VmHWM, so that each job's peak is its own (proc(5)).
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak_memory_kib() -> int | None:
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1])
+    except OSError:
+        pass
+    return None

@@ -1,0 +1,147 @@
+"""The supervisor's side of the nursery and its slots."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from clworker.core.errors import ClworkerError
+from clworker.core.frames import Channel, Message
+from clworker.core.models import Death
+from clworker.core.settings import Settings
+from clworker.core.tasks.discovery import Discovery, PluginHost, discover
+from clworker.core.tasks.output import OutputTap
+
+_PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
+
+
+class Slot:
+    """One child process that runs one job at a time."""
+
+    def __init__(self, number: int, nursery: "Nursery") -> None:
+        ours, self._theirs = socket.socketpair()
+        self.number = number
+        self.channel = Channel(ours)
+        self.output = OutputTap()
+        self.pid = 0
+        self.busy = False
+        """Whether a job was sent down that has not been answered."""
+        self._nursery = nursery
+        self._spawned = asyncio.Event()
+        self._death: asyncio.Future[Death] = asyncio.get_running_loop().create_future()
+
+    async def spawn(self) -> None:
+        """Have the nursery fork the process and wait until it has."""
+        self._nursery.tell({"type": "spawn", "slot": self.number}, [self._theirs.fileno(), self.output.write_end])
+        self._theirs.close()
+        self.output.close_write_end()
+        await self._spawned.wait()
+
+    def kill(self) -> None:
+        """Have the nursery end the slot's whole process group; ``died`` tells when it has."""
+        self._nursery.tell({"type": "kill", "slot": self.number})
+
+    @property
+    def has_died(self) -> bool:
+        return self._death.done()
+
+    async def died(self) -> Death:
+        """Wait for the process to end and tell how."""
+        return await asyncio.shield(self._death)
+
+    def note_spawned(self, pid: int) -> None:
+        """Take the nursery's word that the process runs."""
+        self.pid = pid
+        self._spawned.set()
+
+    def note_death(self, death: Death) -> None:
+        """Take the nursery's word that the process has ended."""
+        self._spawned.set()
+        if not self._death.done():
+            self._death.set_result(death)
+
+    def close(self) -> None:
+        """Close this side; an idle process then ends by itself."""
+        self.channel.close()
+        self.output.close()
+
+
+class Nursery:
+    """The process that forks the slots, as the supervisor sees it."""
+
+    def __init__(self, discovery: Discovery) -> None:
+        self.discovery = discovery
+        self._host = discovery.host
+        self._slots: dict[int, Slot] = {}
+        self._listening = asyncio.create_task(self._listen())
+
+    @classmethod
+    async def start(cls, settings: Settings, lock_fd: int) -> "Nursery":
+        """Start the process and have it import the plugins.
+
+        The child and all slots inherit ``lock_fd``, so that the instance's lock is held
+        while any of them lives. Raises PluginHostFailed.
+        """
+        config: Message = {
+            "input_roots": [str(path) for path in settings.input_roots],
+            "output_roots": [str(path) for path in settings.output_roots],
+        }
+        return cls(
+            await discover(
+                lambda: PluginHost("clworker.core.worker.nursery", [lock_fd]), settings.plugin_timeout, config
+            )
+        )
+
+    async def spawn(self) -> Slot:
+        """Fork a slot that is ready for a job."""
+        slot = Slot(len(self._slots), self)
+        self._slots[slot.number] = slot
+        if self._listening.done():
+            slot.note_death(Death())
+        await slot.spawn()
+        return slot
+
+    def tell(self, message: Message, fds: Sequence[int] = ()) -> None:
+        """Send a small order; a nursery that is gone has ended its slots already."""
+        with suppress(OSError):
+            self._host.channel.send_now(message, fds)
+
+    @staticmethod
+    async def stop(starting: "asyncio.Task[Nursery]") -> None:
+        """End the nursery that ``start`` has made or is still making."""
+        if not starting.done():
+            starting.cancel()
+        with suppress(asyncio.CancelledError, ClworkerError):
+            await (await starting).close()
+
+    async def close(self) -> None:
+        """End the nursery, and with it every slot and every process that a task has left."""
+        self._listening.cancel()
+        await self._host.end()
+        for slot in self._slots.values():
+            slot.close()
+
+    async def _listen(self) -> None:
+        while (message := await self._host.channel.receive()) is not None:
+            slot = self._slots[message["slot"]]
+            if message["type"] == "spawned":
+                slot.note_spawned(message["pid"])
+            elif message["type"] == "exit":
+                slot.note_death(Death(message["signal"], message["exit_code"], message["peak_kib"]))
+        for slot in self._slots.values():
+            slot.note_death(Death())
+
+
+def resident_kib(pid: int) -> int:
+    """Return the memory in use, in KiB, by a process and all of its descendants."""
+    total = 0
+    waiting = [pid]
+    while waiting:
+        process = Path("/proc", str(waiting.pop()))
+        with suppress(OSError):  # it may end while we look
+            total += int((process / "statm").read_text().split()[1]) * _PAGE_KIB
+            for thread in (process / "task").iterdir():
+                waiting.extend(map(int, (thread / "children").read_text().split()))
+    return total

@@ -1,0 +1,109 @@
+"""What a task gets to see of a job's files, and the way back from there to the real names."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from clworker.core.errors import PathRefused
+from clworker.core.worker.confinement import open_input, output_target
+from clworker.core.worker.outputs import Staging
+
+_INPUT_FOLDER = ".inputs"
+
+
+class Workspace:
+    """The files of one attempt, inside a slot.
+
+    The task reads each input through a link of the same name that leads to the file which
+    was checked, and writes each output into the attempt's folder.
+    """
+
+    def __init__(
+        self, params: dict[str, Any], input_roots: Sequence[Path], output_roots: Sequence[Path], token: str
+    ) -> None:
+        """Check every path. Raises PathRefused; nothing is made before ``open``."""
+        self._inputs: list[str] = list(params["input_paths"])
+        self._fds: list[int] = []
+        self._restorations: dict[str, str] = {}
+        try:
+            for path in self._inputs:
+                self._fds.append(open_input(path, input_roots))
+            self._targets = [output_target(path, output_roots) for path in params["output_paths"]]
+            self._check_collisions()
+        except PathRefused:
+            self._close_inputs()
+            raise
+        self._staging = Staging(self._targets, output_roots, token)
+
+    def open(self, older_tokens: Sequence[str]) -> dict[str, list[str]]:
+        """Make the attempt's folders and return the paths to hand to the task. Raises PathRefused."""
+        staged = self._staging.open(older_tokens)
+        for target in self._targets:
+            self._restorations[staged[target.path]] = target.path
+            self._restorations[os.path.join(self._staging.real_folder(target), target.name)] = target.path
+            self._restorations[self._staging.stands_in(target)] = target.folder
+        links = self._link_inputs()
+        return {"input_paths": links, "output_paths": [staged[target.path] for target in self._targets]}
+
+    def restore(self, value: Any) -> Any:
+        """Put the real paths back into whatever the task said."""
+        if isinstance(value, str):
+            for handed in sorted(self._restorations, key=len, reverse=True):
+                value = value.replace(handed, self._restorations[handed])
+            return value
+        if isinstance(value, dict):
+            return {self.restore(key): self.restore(inner) for key, inner in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self.restore(inner) for inner in value]
+        return value
+
+    def keep(self) -> list[str]:
+        """Sync the outputs and leave them for the supervisor; return names of unexpected files.
+
+        Raises PathRefused for an output that the task did not write.
+        """
+        beside = [name for name in self._staging.sync() if name != _INPUT_FOLDER]
+        self._close_inputs()
+        self._staging.close()
+        return beside
+
+    def discard(self) -> None:
+        """Remove everything that the attempt has made."""
+        self._close_inputs()
+        self._staging.discard()
+
+    def _link_inputs(self) -> list[str]:
+        if not os.path.exists(f"/proc/{os.getpid()}/fd"):
+            return self._inputs
+        base = self._staging.stands_in(self._targets[0])
+        real_base = self._staging.real_folder(self._targets[0])
+        links = []
+        for number, (path, fd) in enumerate(zip(self._inputs, self._fds, strict=True)):
+            inner = os.path.join(_INPUT_FOLDER, str(number))
+            os.makedirs(os.path.join(base, inner))
+            link = os.path.join(base, inner, os.path.basename(path))
+            os.symlink(f"/proc/{os.getpid()}/fd/{fd}", link)
+            self._restorations[link] = path
+            self._restorations[os.path.join(real_base, inner, os.path.basename(path))] = path
+            links.append(link)
+        return links
+
+    def _check_collisions(self) -> None:
+        inputs = {(status.st_dev, status.st_ino) for status in map(os.fstat, self._fds)}
+        seen: set[tuple[str, str]] = set()
+        for target in self._targets:
+            real = (target.folder, target.name)
+            if real in seen:
+                raise PathRefused(f"two outputs would go to the same file: {target.path}")
+            seen.add(real)
+            try:
+                status = os.lstat(os.path.join(*real))
+            except OSError:
+                continue
+            if (status.st_dev, status.st_ino) in inputs:
+                raise PathRefused(f"output path is also an input: {target.path}")
+
+    def _close_inputs(self) -> None:
+        while self._fds:
+            os.close(self._fds.pop())

@@ -1,0 +1,60 @@
+"""Fixtures that every kind of test uses."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from clworker.core.store.store import Store
+from tests.support import databases
+from tests.support.broker import mosquitto
+from tests.support.photos import photo
+from tests.support.plugins import PluginFolder
+from tests.support.program import Program
+
+
+@pytest.fixture
+def plugins(tmp_path: Path) -> PluginFolder:
+    """An empty folder of plugins, on the program's path."""
+    return PluginFolder(tmp_path / "plugins")
+
+
+@pytest.fixture
+def program(tmp_path: Path, plugins: PluginFolder) -> Program:
+    """The program, with a data folder that does not exist yet and no broker."""
+    return Program(tmp_path / "server", {"PYTHONPATH": str(plugins.path)})
+
+
+@pytest.fixture
+def database(program: Program) -> Path:
+    """Where the program's database is, or will be."""
+    program.server_dir.mkdir(parents=True, exist_ok=True)
+    return program.server_dir / "media_store.db"
+
+
+@pytest.fixture(params=list(databases.GENERATIONS))
+def made_database(request: pytest.FixtureRequest, database: Path) -> Path:
+    """A database that another program has made, in each generation."""
+    databases.create(database, request.param)
+    return database
+
+
+@pytest.fixture
+def store(database: Path) -> Iterator[Store]:
+    """A store over a database that clworker makes itself."""
+    opened = Store(f"sqlite:///{database}")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    """A JPEG photo of 640 by 480."""
+    return photo(tmp_path / "photo.jpg")
+
+
+@pytest.fixture
+def broker_port(tmp_path: Path) -> Iterator[int]:
+    """The port of a real Mosquitto."""
+    with mosquitto(tmp_path) as port:
+        yield port

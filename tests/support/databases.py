@@ -1,0 +1,79 @@
+"""Databases as other programs make them: by hand, in both generations of the contract."""
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+FIRST = """
+CREATE TABLE jobs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, job_id VARCHAR NOT NULL UNIQUE, task_type VARCHAR NOT NULL,
+    params TEXT NOT NULL, status VARCHAR NOT NULL, progress INTEGER NOT NULL, created_at BIGINT NOT NULL,
+    started_at BIGINT, completed_at BIGINT, task_output TEXT, error_message TEXT,
+    retry_count INTEGER NOT NULL, max_retries INTEGER NOT NULL, created_by VARCHAR
+)"""
+CURRENT = """
+CREATE TABLE jobs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, job_id VARCHAR NOT NULL UNIQUE, task_type VARCHAR NOT NULL,
+    priority INTEGER NOT NULL, params JSON NOT NULL, status VARCHAR NOT NULL, progress INTEGER NOT NULL,
+    created_at BIGINT NOT NULL, started_at BIGINT, completed_at BIGINT, output JSON, error_message TEXT,
+    retry_count INTEGER NOT NULL, max_retries INTEGER NOT NULL, created_by VARCHAR, updated_at BIGINT
+)"""
+GENERATIONS = {"first": FIRST, "current": CURRENT}
+_INDEXES = ("status", "created_at", "created_by")
+
+
+def create(path: Path, generation: str) -> None:
+    """Create a database of one generation, in WAL mode."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute(GENERATIONS[generation])
+        for column in _INDEXES:
+            connection.execute(f"CREATE INDEX ix_jobs_{column} ON jobs ({column})")
+        connection.commit()
+
+
+def insert(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Insert rows as another program would; what a row leaves out gets a common value."""
+    with closing(sqlite3.connect(path)) as connection:
+        present = {row[1] for row in connection.execute("PRAGMA table_info(jobs)")}
+        for number, row in enumerate(rows):
+            values: dict[str, Any] = {
+                "job_id": f"job-{number}",
+                "task_type": "image_resize",
+                "priority": 5,
+                "params": {},
+                "status": "queued",
+                "progress": 0,
+                "created_at": time.time_ns() // 1_000_000,
+                "retry_count": 0,
+                "max_retries": 3,
+                **row,
+            }
+            if "output" in values and "task_output" in present:
+                values["task_output"] = values.pop("output")
+            named = {
+                name: json.dumps(value) if isinstance(value, (dict, list)) else value
+                for name, value in values.items()
+                if name in present
+            }
+            marks = ", ".join("?" * len(named))
+            connection.execute(f"INSERT INTO jobs ({', '.join(named)}) VALUES ({marks})", list(named.values()))
+        connection.commit()
+
+
+def rows(path: Path, query: str, *values: Any) -> list[dict[str, Any]]:
+    """Return what a query finds, straight from the file."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.row_factory = sqlite3.Row
+        return [dict(row) for row in connection.execute(query, values)]
+
+
+def execute(path: Path, statement: str, *values: Any) -> None:
+    """Change the database as another program would."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(statement, values)
+        connection.commit()
