@@ -1,0 +1,44 @@
+# Two commands for newcomers: `make demo` runs real jobs, `make test` passes the tests.
+# Each makes its own virtual environment first.
+
+PYTHON ?= python3
+DEMO = demo
+DEMO_ENV = env -u DATABASE_URL -u COMPUTE_STORAGE_DIR CL_SERVER_DIR=$(DEMO)/server BROADCAST_TYPE=noop
+
+.PHONY: demo test clean
+
+demo: .venv/ready
+	rm -rf $(DEMO) && mkdir $(DEMO)
+	.venv/bin/python examples/sample_photo.py $(DEMO)/photo.jpg
+	$(DEMO_ENV) .venv/bin/clworker jobs submit image_resize $(DEMO)/photo.jpg -p width=800 -p height=600 --output-dir $(DEMO)/server/compute/pictures
+	$(DEMO_ENV) .venv/bin/clworker jobs submit image_conversion $(DEMO)/photo.jpg -p format=webp --output-dir $(DEMO)/server/compute/pictures
+	$(DEMO_ENV) .venv/bin/clworker --log-format console once
+	$(DEMO_ENV) .venv/bin/clworker --log-format console once
+	$(DEMO_ENV) .venv/bin/clworker jobs
+	@echo && echo "The pictures are in $(DEMO)/server/compute/pictures:" && ls -l $(DEMO)/server/compute/pictures
+
+test: .venv-test/ready
+	.venv-test/bin/ruff check .
+	.venv-test/bin/ruff format --check .
+	.venv-test/bin/mypy
+	.venv-test/bin/lint-imports
+	.venv-test/bin/python -m pytest
+
+.venv/ready: pyproject.toml
+	$(call make_venv,.venv)
+	.venv/bin/python -m pip install --quiet --editable .
+	touch $@
+
+.venv-test/ready: pyproject.toml
+	$(call make_venv,.venv-test)
+	.venv-test/bin/python -m pip install --quiet --editable '.[test]'
+	touch $@
+
+define make_venv
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "clworker needs Python 3.11 or newer; say which with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "this Python cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv --clear $(1)
+endef
+
+clean:
+	rm -rf .venv .venv-test $(DEMO)
