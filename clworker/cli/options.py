@@ -12,7 +12,15 @@ from typing import Any, TypeVar
 import click
 
 from clworker.core.logs import prepare
-from clworker.core.settings import Settings, TaskSettings, load_log_settings, load_settings, load_task_settings
+from clworker.core.settings import (
+    BrokerSettings,
+    Settings,
+    TaskSettings,
+    load_broker_settings,
+    load_log_settings,
+    load_settings,
+    load_task_settings,
+)
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 FORMATS = ("table", "json", "jsonl", "csv")
@@ -27,6 +35,12 @@ class Invocation:
     def settings(self, **options: str | None) -> Settings:
         """Load all settings and make logging ready. Raises SettingsError."""
         settings = load_settings({**self.options, **options})
+        prepare(settings)
+        return settings
+
+    def broker_settings(self, **options: str | None) -> BrokerSettings:
+        """Load what the broker needs. Raises SettingsError."""
+        settings = load_broker_settings({**self.options, **options})
         prepare(settings)
         return settings
 
@@ -90,6 +104,23 @@ def limit_options(command: Command) -> Command:
             metavar="SECONDS",
             help="How long a job may run, in seconds. [CLWORKER_TIME_LIMIT; no limit]",
         ),
+    ):
+        command = option(command)
+    return command
+
+
+def mqtt_options(command: Command) -> Command:
+    """Add how to prove to the broker who we are. No secret is ever an argument's value."""
+    for option in (
+        click.option("--mqtt-key", metavar="FILE", help="Key of the client certificate. [CLWORKER_MQTT_KEY]"),
+        click.option("--mqtt-cert", metavar="FILE", help="Client certificate for TLS. [CLWORKER_MQTT_CERT]"),
+        click.option("--mqtt-ca", metavar="FILE", help="CA of the broker; switches TLS on. [CLWORKER_MQTT_CA]"),
+        click.option(
+            "--mqtt-password-file",
+            metavar="FILE",
+            help="File whose first line is the password. [CLWORKER_MQTT_PASSWORD_FILE, CLWORKER_MQTT_PASSWORD]",
+        ),
+        click.option("--mqtt-user", metavar="NAME", help="User name at the broker. [CLWORKER_MQTT_USER]"),
     ):
         command = option(command)
     return command

@@ -5,15 +5,17 @@ what it uses (SQLAlchemy alone costs more than five times a bare Python).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from clworker.core.errors import Interrupted
+from clworker.core.errors import BrokerUnavailable, ClworkerError, Interrupted
 from clworker.core.models import Attempt, ComputeJob, JobFilter, JobRequest, signal_name
-from clworker.core.settings import Settings, TaskSettings
+from clworker.core.settings import BrokerSettings, Settings, TaskSettings, has_server_dir, load_settings
 
 if TYPE_CHECKING:
+    from clworker.core.roll_call import Cleared, WorkerView
+    from clworker.core.store.identity import Role
     from clworker.core.store.store import Store
     from clworker.core.tasks.discovery import Discovery, TaskInfo
     from clworker.core.worker.supervisor import ComputeWorker
@@ -107,11 +109,66 @@ def run_once(settings: Settings) -> ComputeJob | None:
     return asyncio.run(_run_once(settings))
 
 
+def run_worker(settings: Settings) -> None:
+    """Run a worker until a signal ends it.
+
+    Raises Interrupted after a second signal, UsageFault (the name is in use, no task is
+    ready), InstanceEnded after a takeover, and StoreUnavailable when the database cannot be
+    opened at the start.
+    """
+    asyncio.run(_run_worker(settings))
+
+
+def list_workers(settings: Settings) -> "tuple[list[WorkerView], BrokerUnavailable | None]":
+    """Return the workers as broker and database know them.
+
+    With the broker out of reach, what the database knows and the trouble. Raises
+    StoreUnavailable.
+    """
+    from clworker.core import roll_call
+    from clworker.core.presence.retained import RetainedMessages
+
+    with open_store(settings) as store:
+        records = store.instances.live()
+    if settings.broadcast_type == "noop":
+        return roll_call.match(None, records), None
+    try:
+        with RetainedMessages(settings) as messages:
+            return roll_call.match(messages.standing(), records), None
+    except BrokerUnavailable as trouble:
+        return roll_call.match(None, records), trouble
+
+
+def clear_capabilities(
+    settings: BrokerSettings, worker_ids: Collection[str], *, stale: bool, force: bool
+) -> "list[Cleared]":
+    """Remove retained messages of workers that are gone. Raises BrokerUnavailable."""
+    from clworker.core import roll_call
+
+    locked = _names_with_locks()
+    return roll_call.clear(settings, worker_ids, stale=stale, force=force, holds_lock=locked.__contains__)
+
+
+def _names_with_locks() -> set[str]:
+    """Return the names of live workers of the database, if there is one that can be asked."""
+    if not has_server_dir():
+        return set()
+    try:
+        settings = load_settings({})
+        if not settings.database_path.exists():
+            return set()
+        with open_store(settings) as store:
+            return {record.worker_id for record in store.instances.live() if record.alive}
+    except ClworkerError:
+        return set()
+
+
 async def _run_once(settings: Settings) -> ComputeJob | None:
+    from clworker.core.store.identity import Role
     from clworker.core.worker.signals import stop_requests
 
     with stop_requests() as stop:
-        async with _started_worker(settings, return_jobs=stop.first) as worker:
+        async with _started_worker(settings, Role.ONCE, return_jobs=stop.first) as worker:
             job = None if stop.first.is_set() else await worker.run_once()
         if stop.signal_number is not None and (job is None or not job.is_final):
             what = f"job {job.job_id} went back to the queue" if job else "no job was claimed"
@@ -119,17 +176,28 @@ async def _run_once(settings: Settings) -> ComputeJob | None:
         return job
 
 
+async def _run_worker(settings: Settings) -> None:
+    from clworker.core.store.identity import Role
+    from clworker.core.worker.signals import stop_requests
+
+    with stop_requests() as stop:
+        async with _started_worker(settings, Role.RUN, return_jobs=asyncio.Event()) as worker:
+            await worker.run(stop)
+
+
 @asynccontextmanager
-async def _started_worker(settings: Settings, return_jobs: asyncio.Event) -> "AsyncIterator[ComputeWorker]":
+async def _started_worker(
+    settings: Settings, role: "Role", return_jobs: asyncio.Event
+) -> "AsyncIterator[ComputeWorker]":
     """Start a worker's processes and connections in their order, and end them in the reverse one.
 
     The nursery starts first, before there is any thread or connection, and its plugins load
     while the database is opened here.
     """
-    from clworker.core.store.identity import Instance, InstanceLock
+    from clworker.core.store.identity import Instance, InstanceLock, Role
     from clworker.core.worker.slots import Nursery
 
-    instance = Instance.new(settings.worker_id)
+    instance = Instance.new(settings.worker_id, role, settings.heartbeat_interval)
     async with AsyncExitStack() as stack:
         lock = stack.enter_context(InstanceLock(settings.database_path, instance))
         starting = asyncio.create_task(Nursery.start(settings, lock.fd))
@@ -142,17 +210,22 @@ async def _started_worker(settings: Settings, return_jobs: asyncio.Event) -> "As
         from clworker.core.tasks.selection import select_types
         from clworker.core.worker.execution import Surroundings
         from clworker.core.worker.ledger import Ledger
-        from clworker.core.worker.supervisor import ComputeWorker
+        from clworker.core.worker.pool import SlotPool
+        from clworker.core.worker.supervisor import ComputeWorker, Identity
 
         structured_logs.configure(settings, worker_id=settings.worker_id)
         ledger = stack.enter_context(closing(Ledger()))
         store = await ledger.call(Store, settings.database_url)
         stack.callback(store.close)
+        # Only a worker that stays has a stable client id: of that there may be one at a time.
+        client_id = f"clworker-{settings.worker_id}" if role is Role.RUN else None
         stack.callback(shutdown_broadcaster)
         nursery = await starting
-        task_types = select_types(nursery.discovery.tasks, settings.tasks)
-        around = Surroundings(settings, store, ledger, get_broadcaster(settings), return_jobs)
-        async with ComputeWorker(around, instance, lock, nursery, task_types) as worker:
+        identity = Identity(instance, lock, select_types(nursery.discovery.tasks, settings.tasks))
+        pool = SlotPool(settings, nursery, lambda: Nursery.start(settings, lock.fd))
+        stack.push_async_callback(pool.close)
+        around = Surroundings(settings, store, ledger, get_broadcaster(settings, client_id), return_jobs)
+        async with ComputeWorker(around, identity, pool) as worker:
             yield worker
 
 

@@ -43,7 +43,8 @@ instances = sa.Table(
     "clworker_instances",
     own,
     sa.Column("instance", sa.String(32), primary_key=True),
-    sa.Column("worker_id", sa.String(64), nullable=False),
+    sa.Column("worker_id", sa.String(64), nullable=False, index=True),
+    sa.Column("role", sa.String(16), nullable=False),
     sa.Column("host", sa.String(255), nullable=False),
     sa.Column("boot_id", sa.String(64), nullable=False),
     sa.Column("pid", sa.Integer, nullable=False),
@@ -51,6 +52,7 @@ instances = sa.Table(
     sa.Column("lock_device", sa.BigInteger, nullable=False),
     sa.Column("lock_inode", sa.BigInteger, nullable=False),
     sa.Column("heartbeat", sa.BigInteger, nullable=False),
+    sa.Column("heartbeat_interval_ms", sa.BigInteger, nullable=False),
     sa.Column("started_at", sa.BigInteger, nullable=False),
     sa.Column("ended_at", sa.BigInteger),
 )

@@ -125,7 +125,8 @@ async def _collect(host: PluginHost, timeout: float) -> tuple[list[TaskInfo], tu
     entry: Message | None = None
     while True:
         try:
-            report = await asyncio.wait_for(host.channel.receive(), timeout)
+            async with asyncio.timeout(timeout):
+                report = await host.channel.receive()
         except TimeoutError:
             await host.end(kill=True)
             return tasks, _culprit(entry, f"it was still being imported after {timeout:g} s")

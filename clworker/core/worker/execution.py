@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,8 @@ import structlog
 
 from clworker.core.errors import ClaimLost, PathRefused, StoreUnavailable
 from clworker.core.models import Cause, Claim, ComputeJobStatus, Death, Outcome
-from clworker.core.presence.broadcaster import Broadcaster
 from clworker.core.presence.messages import JobEvent
+from clworker.core.presence.port import Broadcaster
 from clworker.core.settings import Settings
 from clworker.core.store.store import Store
 from clworker.core.worker.ledger import Ledger
@@ -21,6 +21,9 @@ from clworker.core.worker.slots import Slot
 
 PROGRESS_EVERY = 0.5
 """Seconds between two writes of one job's progress."""
+
+UNTOLD = 0.02
+"""Seconds after which the start of a job is told; of shorter jobs only the outcome is."""
 
 _log = structlog.get_logger("clworker.worker")
 
@@ -84,7 +87,7 @@ class Execution:
             # An outcome that has arrived counts more than a limit or a stop of the same moment.
             return next(ending for ending in endings if ending.done()).result()
         finally:
-            await _cancelled([*endings, writing])
+            await cancelled([*endings, writing])
 
     async def _conclude(self, ending: Any) -> None:
         if isinstance(ending, Outcome):
@@ -111,7 +114,6 @@ class Execution:
                 case "started":
                     self._started.set()
                     _log.info("job started", attempt=self._claim.attempt)
-                    self._publish(ComputeJobStatus.PROCESSING, 0)
                 case "progress":
                     self._progress = message["percent"]
                     self._progressed.set()
@@ -119,6 +121,7 @@ class Execution:
                     _relay(message)
                 case "outcome":
                     self._slot.busy = False
+                    self._slot.jobs_done += 1
                     return _outcome_of(message)
         return await self._slot.died()
 
@@ -129,6 +132,9 @@ class Execution:
 
     async def _write_progress(self) -> None:
         store = self._around.store
+        await self._started.wait()
+        await asyncio.sleep(UNTOLD)
+        self._publish(ComputeJobStatus.PROCESSING, self._progress)
         while True:
             await self._progressed.wait()
             self._progressed.clear()
@@ -211,7 +217,8 @@ async def _cause_after(event: asyncio.Event, cause: Cause) -> Cause:
     return cause
 
 
-async def _cancelled(tasks: list[asyncio.Task[Any]]) -> None:
+async def cancelled(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """Cancel tasks and wait until they have ended."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
