@@ -52,9 +52,11 @@ class Execution:
         self._progress = 0
         self._progressed = asyncio.Event()
         self._claim_lost = asyncio.Event()
+        self._answered = False
 
     async def run(self) -> None:
         """Run the job to its recorded end. Raises StoreUnavailable when that had to be given up."""
+        self._slot.busy = True
         self._slot.output.context = {"job_id": self._claim.job_id, "task_type": self._claim.job.task_type}
         try:
             await self._conclude(await self._first_of_all())
@@ -63,6 +65,7 @@ class Execution:
         finally:
             await self._end_slot_unless_idle()
             await self._around.ledger.call(self._placement.discard)
+            self._slot.busy = False
 
     async def _first_of_all(self) -> Any:
         """Return what ends the attempt: the slot's outcome or death, a limit, a stop, a lost claim."""
@@ -104,7 +107,6 @@ class Execution:
             await self._give_back(ending, counted=False)
 
     async def _listen(self, order: dict[str, Any]) -> Outcome | Death:
-        self._slot.busy = True
         try:
             await self._slot.channel.send(order)
         except OSError:
@@ -120,7 +122,7 @@ class Execution:
                 case "log":
                     _relay(message)
                 case "outcome":
-                    self._slot.busy = False
+                    self._answered = True
                     self._slot.jobs_done += 1
                     return _outcome_of(message)
         return await self._slot.died()
@@ -187,7 +189,7 @@ class Execution:
 
     async def _end_slot_unless_idle(self) -> None:
         """Kill a slot that is still at the job; one that has answered stays for the next."""
-        if self._slot.busy and not self._slot.has_died:
+        if not self._answered and not self._slot.has_died:
             self._slot.kill()
             await self._slot.died()
 

@@ -53,7 +53,7 @@ class ComputeWorker:
         self._announcer = Announcer(around.broadcaster, settings.worker_id, identity.task_types, self._idle_count)
         self._running: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
-        self._draining = False
+        self._stop = StopRequest()
         self._database_away = False
         self._call = around.ledger.call
 
@@ -101,6 +101,7 @@ class ComputeWorker:
 
         Raises Interrupted after a second signal, InstanceEnded after a takeover.
         """
+        self._stop = stop
         await self._pool.fill()
         probe = await self._call(self._around.store.watch_changes)
         background = [asyncio.create_task(task) for task in self._background(probe, stop)]
@@ -196,8 +197,6 @@ class ComputeWorker:
 
     async def _drain(self, stop: StopRequest) -> None:
         """Let running jobs end for a while, then have them returned to the queue."""
-        self._draining = True
-        self._announcer.state_changed()
         timeout = self._around.settings.drain_timeout
         self._service.stopping(timeout)
         _log.info("worker stops", running=len(self._running), drain_timeout=timeout)
@@ -225,10 +224,11 @@ class ComputeWorker:
 
     async def _wake_after(self, event: asyncio.Event) -> None:
         await event.wait()
+        self._announcer.state_changed()
         self._wakeup.set()
 
     def _idle_count(self) -> int:
-        return 0 if self._draining or self._database_away else len(self._pool.idle)
+        return 0 if self._stop.first.is_set() or self._database_away else len(self._pool.idle)
 
     def _note_database(self, away: str | None) -> None:
         if (away is not None) == self._database_away:
