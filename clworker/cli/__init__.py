@@ -4,8 +4,8 @@ import click
 
 from clworker import __version__
 from clworker.cli.exits import run_to_exit_code
+from clworker.cli.invocation import Invocation
 from clworker.cli.lazy import LazyGroup
-from clworker.cli.options import Invocation
 
 _COMMANDS = {
     "clear-capability": (

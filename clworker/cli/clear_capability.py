@@ -5,7 +5,8 @@ from dataclasses import asdict
 import click
 
 from clworker.cli import exits
-from clworker.cli.options import Invocation, format_option, mqtt_options
+from clworker.cli.invocation import Invocation
+from clworker.cli.options import format_option, mqtt_options
 from clworker.cli.render import Columns, print_listing
 from clworker.core import app
 

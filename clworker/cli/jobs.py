@@ -4,8 +4,9 @@ from dataclasses import asdict
 
 import click
 
+from clworker.cli.invocation import Invocation
 from clworker.cli.lazy import LazyGroup
-from clworker.cli.options import Invocation, format_option
+from clworker.cli.options import format_option
 from clworker.cli.render import Columns, print_listing, shortened
 from clworker.cli.times import as_age, as_seconds
 from clworker.core import app, parsing

@@ -4,7 +4,8 @@ from dataclasses import asdict
 
 import click
 
-from clworker.cli.options import Invocation, format_option
+from clworker.cli.invocation import Invocation
+from clworker.cli.options import format_option
 from clworker.cli.render import Columns, print_listing, print_thing
 from clworker.cli.times import as_seconds, as_time
 from clworker.core import app

@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 
 from clworker.cli import exits
-from clworker.cli.options import Invocation, format_option
+from clworker.cli.invocation import Invocation
+from clworker.cli.options import format_option
 from clworker.cli.render import print_thing
 from clworker.cli.results import exit_code_of, print_result
 from clworker.core import app

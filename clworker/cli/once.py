@@ -3,8 +3,8 @@
 import click
 
 from clworker.cli import exits
+from clworker.cli.invocation import Invocation
 from clworker.cli.options import (
-    Invocation,
     format_option,
     joined_folders,
     limit_options,

@@ -1,58 +1,17 @@
-"""Option decorators that commands share, and the way from options to settings.
+"""Option decorators that commands share.
 
-Values stay text here: ``core.settings`` checks all of them together and reports every
-fault at once.
+Values of settings stay text here: ``core.settings`` checks all of them together and reports
+every fault at once.
 """
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
 
-from clworker.core.logs import prepare
-from clworker.core.settings import (
-    BrokerSettings,
-    Settings,
-    TaskSettings,
-    load_broker_settings,
-    load_log_settings,
-    load_settings,
-    load_task_settings,
-)
-
 Command = TypeVar("Command", bound=Callable[..., Any])
 FORMATS = ("table", "json", "jsonl", "csv")
-
-
-@dataclass(frozen=True)
-class Invocation:
-    """The options given before the command."""
-
-    options: dict[str, str | None]
-
-    def settings(self, **options: str | None) -> Settings:
-        """Load all settings and make logging ready. Raises SettingsError."""
-        settings = load_settings({**self.options, **options})
-        prepare(settings)
-        return settings
-
-    def broker_settings(self, **options: str | None) -> BrokerSettings:
-        """Load what the broker needs. Raises SettingsError."""
-        settings = load_broker_settings({**self.options, **options})
-        prepare(settings)
-        return settings
-
-    def task_settings(self) -> TaskSettings:
-        """Load what task discovery needs. Raises SettingsError."""
-        settings = load_task_settings(self.options)
-        prepare(settings)
-        return settings
-
-    def prepare_logs(self) -> None:
-        """Make logging ready for a command that needs no settings. Raises SettingsError."""
-        prepare(load_log_settings(self.options))
 
 
 def format_option(command: Command) -> Command:

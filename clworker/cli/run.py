@@ -2,8 +2,8 @@
 
 import click
 
+from clworker.cli.invocation import Invocation
 from clworker.cli.options import (
-    Invocation,
     joined_folders,
     limit_options,
     mqtt_options,
