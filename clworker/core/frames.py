@@ -14,8 +14,11 @@ _CHUNK = 1 << 18
 
 
 def encode(message: Message) -> bytes:
-    """Return the bytes of one frame. Raises ValueError for what JSON cannot say."""
-    body = json.dumps(message, allow_nan=False, separators=(",", ":")).encode()
+    """Return the bytes of one frame. NaN gets through: both ends are Python's own JSON.
+
+    Raises RecursionError for what is nested too deeply.
+    """
+    body = json.dumps(message, separators=(",", ":")).encode()
     return _LENGTH.pack(len(body)) + body
 
 

@@ -111,6 +111,9 @@ class Execution:
             await self._slot.channel.send(order)
         except OSError:
             return await self._slot.died()
+        except RecursionError:
+            self._answered = True
+            return Outcome.failed("params are nested too deeply")
         while (message := await self._slot.channel.receive()) is not None:
             match message["type"]:
                 case "started":
