@@ -14,6 +14,7 @@ from clworker.core.presence.messages import JobEvent
 from clworker.core.presence.port import Broadcaster
 from clworker.core.settings import Settings
 from clworker.core.store.store import Store
+from clworker.core.tasks.messages import one_line
 from clworker.core.worker.ledger import Ledger
 from clworker.core.worker.limits import Exceeded, first_exceeded
 from clworker.core.worker.outputs import Placement
@@ -160,7 +161,7 @@ class Execution:
         try:
             await self._insist("record outcome", self._around.store.claims.finish, self._claim, outcome, place)
         except PathRefused as refusal:
-            outcome = Outcome.failed(str(refusal))
+            outcome = Outcome.failed(one_line(str(refusal)))
             await self._insist("record outcome", self._around.store.claims.finish, self._claim, outcome)
         if outcome.status is ComputeJobStatus.COMPLETED:
             _log.info("job completed")
@@ -206,7 +207,7 @@ class Execution:
 def _outcome_of(message: dict[str, Any]) -> Outcome:
     memory = Death(peak_memory_kib=message["peak_kib"])
     if message["error"] is not None:
-        return Outcome.failed(message["error"], death=memory)
+        return Outcome.failed(one_line(message["error"]), death=memory)
     return Outcome(ComputeJobStatus.COMPLETED, Cause.COMPLETED, output=message["output"], death=memory)
 
 
