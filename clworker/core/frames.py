@@ -14,9 +14,10 @@ _CHUNK = 1 << 18
 
 
 def encode(message: Message) -> bytes:
-    """Return the bytes of one frame. NaN gets through: both ends are Python's own JSON.
+    """Return the bytes of one frame.
 
-    Raises RecursionError for what is nested too deeply.
+    Both ends are Python, so NaN and infinity pass: a job's params may hold them, and it is
+    for the task's schema to refuse them. Raises TypeError for what JSON cannot say.
     """
     body = json.dumps(message, separators=(",", ":")).encode()
     return _LENGTH.pack(len(body)) + body

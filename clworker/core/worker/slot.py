@@ -99,7 +99,7 @@ class _ChannelHandler(logging.Handler):
             message["exception"] = _structured(record.exc_info[1])
         try:
             self._channel.send({**message, "extra": extra})
-        except (OSError, ValueError):
+        except (OSError, TypeError):
             self.handleError(record)
 
 
