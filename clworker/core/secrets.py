@@ -2,7 +2,8 @@
 
 import re
 
-_USERINFO = re.compile(r"(?P<head>[A-Za-z][A-Za-z0-9+.\-]*://[^\s:/?#@]*):(?P<password>[^\s\"']*)@")
+# Begins at "://", not at the scheme: that would be looked for at every letter of a long text.
+_USERINFO = re.compile(r"(?P<head>://[^\s:/?#@]*):(?P<password>[^\s\"']*)@")
 _QUERY = re.compile(r"(?P<head>[?&](?:password|passwd|pwd|sslpassword)=)[^&\s\"']*", re.IGNORECASE)
 
 
