@@ -63,9 +63,13 @@ def output_target(path: str, roots: Sequence[Path]) -> Target:
     folder = os.path.realpath(os.path.dirname(path))
     if _root_of(folder, roots) is None:
         raise PathRefused(f"output is outside the folders that jobs may write to: {path} (see --allow-dir)")
-    if os.path.isdir(os.path.join(folder, name)):
-        raise PathRefused(f"output path is a folder: {path}")
     return Target(path, folder, name)
+
+
+def refuse_folder(target: Target) -> None:
+    """Raise PathRefused when there is a folder where the output would go."""
+    if os.path.isdir(os.path.join(target.folder, target.name)):
+        raise PathRefused(f"output path is a folder: {target.path}")
 
 
 @contextmanager

@@ -120,6 +120,8 @@ class Execution:
                 case "started":
                     self._started.set()
                     _log.info("job started", attempt=self._claim.attempt)
+                case "staged":
+                    self._placement.note_staged(message["created"])
                 case "progress":
                     self._progress = message["percent"]
                     self._progressed.set()

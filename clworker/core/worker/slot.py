@@ -65,6 +65,7 @@ def _run(
         return runner.Report(error=str(refusal))
     try:
         handed = workspace.open(job["older_tokens"])
+        channel.send({"type": "staged", "created": workspace.created})
         report = runner.run(task, job["job_id"], job["task_type"], {**job["params"], **handed}, on_progress)
         report = runner.Report(workspace.restore(report.output), workspace.restore(report.error))
         if report.error is None:

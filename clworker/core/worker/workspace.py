@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from clworker.core.errors import PathRefused
-from clworker.core.worker.confinement import open_input, output_target
+from clworker.core.worker.confinement import open_input, output_target, refuse_folder
 from clworker.core.worker.outputs import Staging
 
 _INPUT_FOLDER = ".inputs"
@@ -30,11 +30,16 @@ class Workspace:
             for path in self._inputs:
                 self._fds.append(open_input(path, input_roots))
             self._targets = [output_target(path, output_roots) for path in params["output_paths"]]
-            self._check_collisions()
+            self._check_targets()
         except PathRefused:
             self._close_inputs()
             raise
         self._staging = Staging(self._targets, output_roots, token)
+
+    @property
+    def created(self) -> list[str]:
+        """The folders that were made for this job, outermost first."""
+        return self._staging.created
 
     def open(self, older_tokens: Sequence[str]) -> dict[str, list[str]]:
         """Make the attempt's folders and return the paths to hand to the task. Raises PathRefused."""
@@ -89,10 +94,11 @@ class Workspace:
             links.append(link)
         return links
 
-    def _check_collisions(self) -> None:
+    def _check_targets(self) -> None:
         inputs = {(status.st_dev, status.st_ino) for status in map(os.fstat, self._fds)}
         seen: set[tuple[str, str]] = set()
         for target in self._targets:
+            refuse_folder(target)
             real = (target.folder, target.name)
             if real in seen:
                 raise PathRefused(f"two outputs would go to the same file: {target.path}")
