@@ -1,7 +1,9 @@
 """What a task gets to see of a job's files, and the way back from there to the real names."""
 
 import os
+import re
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -48,20 +50,26 @@ class Workspace:
             self._restorations[staged[target.path]] = target.path
             self._restorations[os.path.join(self._staging.real_folder(target), target.name)] = target.path
             self._restorations[self._staging.stands_in(target)] = target.folder
+            self._restorations[self._staging.real_folder(target)] = target.folder
         links = self._link_inputs()
         return {"input_paths": links, "output_paths": [staged[target.path] for target in self._targets]}
 
     def restore(self, value: Any) -> Any:
         """Put the real paths back into whatever the task said."""
         if isinstance(value, str):
-            for handed in sorted(self._restorations, key=len, reverse=True):
-                value = value.replace(handed, self._restorations[handed])
-            return value
+            return self._handed.sub(lambda found: self._restorations[found[0]], value)
         if isinstance(value, dict):
             return {self.restore(key): self.restore(inner) for key, inner in value.items()}
         if isinstance(value, (list, tuple)):
             return [self.restore(inner) for inner in value]
         return value
+
+    @cached_property
+    def _handed(self) -> re.Pattern[str]:
+        longest_first = sorted(self._restorations, key=len, reverse=True)
+        # A number must end where it ends: what is behind /proc/1/fd/7 is not behind /proc/1/fd/71.
+        patterns = [re.escape(path) + r"(?!\d)" * path[-1].isdigit() for path in longest_first]
+        return re.compile("|".join(patterns) or "(?!)")
 
     def keep(self) -> list[str]:
         """Sync the outputs and leave them for the supervisor; return names of unexpected files.
@@ -86,12 +94,15 @@ class Workspace:
         links = []
         for number, (path, fd) in enumerate(zip(self._inputs, self._fds, strict=True)):
             inner = os.path.join(_INPUT_FOLDER, str(number))
+            name = os.path.basename(path)
+            opened = f"/proc/{os.getpid()}/fd/{fd}"
             os.makedirs(os.path.join(base, inner))
-            link = os.path.join(base, inner, os.path.basename(path))
-            os.symlink(f"/proc/{os.getpid()}/fd/{fd}", link)
-            self._restorations[link] = path
-            self._restorations[os.path.join(real_base, inner, os.path.basename(path))] = path
-            links.append(link)
+            os.symlink(opened, os.path.join(base, inner, name))
+            links.append(os.path.join(base, inner, name))
+            self._restorations[opened] = path
+            for folder in (base, real_base):
+                self._restorations[os.path.join(folder, inner)] = os.path.dirname(path)
+                self._restorations[os.path.join(folder, inner, name)] = path
         return links
 
     def _check_targets(self) -> None:
