@@ -17,6 +17,7 @@ from clworker.core.errors import PathRefused
 from clworker.core.worker.confinement import Target, opened_folder, output_target, refuse_folder
 
 _OWN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_TRIES = 100
 
 
 class Placement:
@@ -97,8 +98,7 @@ class Staging:
         """
         for target in self._targets:
             if target.folder not in self._fds:
-                with opened_folder(target, self._roots, self.created) as folder:
-                    self._make(target, folder, older_tokens)
+                self._stage(target, older_tokens)
         return {target.path: self._staged_path(target) for target in self._targets}
 
     def real_folder(self, target: Target) -> str:
@@ -147,6 +147,17 @@ class Staging:
         for target in self._targets:
             _remove_staging(target, self._roots, self._token)
         _remove_created(self.created, self._roots)
+
+    def _stage(self, target: Target, older_tokens: Iterable[str]) -> None:
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                with opened_folder(target, self._roots, self.created) as folder:
+                    self._make(target, folder, older_tokens)
+                return
+            except PathRefused as refusal:
+                # A job that failed at this moment may have removed the folder that it had made.
+                if not tries_left or not isinstance(refusal.__cause__, FileNotFoundError):
+                    raise
 
     def _make(self, target: Target, folder: int, older_tokens: Iterable[str]) -> None:
         try:
