@@ -1,41 +1,22 @@
-"""Inputs and parameters as bad as they come: each ends its own job, with words for a person.
+"""Inputs and outputs as bad as they come: each ends its own job, with words for a person.
 
-The rows are what another program could insert; all run in one worker that has no powers of
-root, once for the whole file, and each test looks at one of them.
+All run in one worker that has no powers of root, once for the whole file; each test looks
+at one of them.
 """
 
 import os
 import socket
 import stat
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.support import databases
+from tests.support.cases import SIZE, Case, Yard
 from tests.support.photos import bomb_png, photo
-from tests.support.program import Drained, Program
+from tests.support.program import Program
 
-SIZE = {"width": 64, "height": 48}
 UNTOUCHABLE = b"not for jobs"
-
-
-@dataclass(frozen=True)
-class Case:
-    """One job: paths and message with ``{media}``, ``{compute}`` and ``{outside}`` for the folders.
-
-    ``error`` None means that the job completes; one that ends in ``…`` is only a beginning.
-    """
-
-    name: str
-    error: str | None
-    inputs: list[str] = field(default_factory=lambda: ["{media}/photo.jpg"])
-    outputs: list[str] = field(default_factory=lambda: ["{compute}/out/picture.jpg"])
-    params: Mapping[str, Any] = field(default_factory=dict)
-    task_type: str = "image_resize"
-    whole_params: Any = None
 
 
 def reading(name: str, path: str, error: str | None) -> Case:
@@ -44,10 +25,6 @@ def reading(name: str, path: str, error: str | None) -> Case:
 
 def writing(name: str, path: str, error: str | None) -> Case:
     return Case(name, error, outputs=[path])
-
-
-def having(name: str, error: str | None, **params: Any) -> Case:
-    return Case(name, error, params=params)
 
 
 OUTSIDE_IN = "input is outside the folders that jobs may read: "
@@ -154,56 +131,7 @@ OUTPUTS = [
         ["{compute}/1.jpg"] * 2,
     ),
 ]
-PARAMS = [
-    Case("no paths", "params: input_paths is empty: the task needs at least one input file", [], []),
-    Case("no inputs", "params: input_paths is empty: the task needs at least one input file", []),
-    Case("no outputs", "params: 1 input_paths but 0 output_paths: each input needs one output", outputs=[]),
-    Case("unequal", "params: Number of output paths must match number of input paths", ["{media}/photo.jpg"] * 2),
-    having("paths no list", "params: input_paths: Input should be a valid list (got 'x')", input_paths="x"),
-    having("paths no text", "params: input_paths.0: Input should be a valid string (got 1)", input_paths=[1]),
-    having(
-        "several faults",
-        "params: width: Input should be a valid integer, unable to parse string as an integer (got 'wide'); "
-        "height: Input should be a valid integer (got None)",
-        width="wide",
-        height=None,
-    ),
-    having("zero", "height and width must be > 0", width=0),
-    having("not a number", "params: width: Input should be a finite number (got nan)", width=float("nan")),
-    having("infinite", "params: width: Input should be a finite number (got inf)", width=float("inf")),
-    Case(
-        "refused choice",
-        "params: format: Input should be 'png', 'jpg', 'jpeg', 'webp', 'gif', 'bmp' or 'tiff' (got 'exe')",
-        params={"format": "exe"},
-        task_type="image_conversion",
-    ),
-    Case(
-        "out of range",
-        "params: quality: Input should be less than or equal to 100 (got 101)",
-        params={"format": "png", "quality": 101},
-        task_type="image_conversion",
-    ),
-    Case("params a list", "params are not a JSON object: [1, 2]", whole_params=[1, 2]),
-    Case("params no JSON", "params are not a JSON object: 'width=3'", whole_params="width=3"),
-    Case("params null", "params are not a JSON object: None", whole_params="null"),
-    having("unknown", None, colour="red", **{"bad \udcff": 1}),
-]
-CASES = PICTURES + INPUTS + OUTPUTS + PARAMS
-
-
-@dataclass
-class Yard:
-    """The folders and what became of the jobs in them."""
-
-    folders: dict[str, Path]
-    drained: Drained
-
-    def fill_in(self, text: str) -> str:
-        return fill_in(text, self.folders)
-
-
-def fill_in(text: str, folders: Mapping[str, Path]) -> str:
-    return text.format(**folders) if "{" in text else text
+CASES = PICTURES + INPUTS + OUTPUTS
 
 
 def put_files(media: Path, compute: Path, outside: Path) -> None:
@@ -232,40 +160,20 @@ def put_files(media: Path, compute: Path, outside: Path) -> None:
     (outside / "x").write_bytes(UNTOUCHABLE)
 
 
-def row(number: int, case: Case, folders: Mapping[str, Path]) -> dict[str, Any]:
-    paths = {
-        "input_paths": [fill_in(path, folders) for path in case.inputs],
-        "output_paths": [fill_in(path, folders) for path in case.outputs],
-    }
-    size = SIZE if case.task_type == "image_resize" else {}
-    params = {**size, **paths, **case.params} if case.whole_params is None else case.whole_params
-    return {"job_id": case.name, "task_type": case.task_type, "params": params, "created_at": number}
-
-
 @pytest.fixture(scope="module")
 def yard(tmp_path_factory: pytest.TempPathFactory) -> Yard:
-    base = tmp_path_factory.mktemp("yard")
-    server = base / "server"
-    folders = {"media": server / "media", "compute": server / "compute", "outside": base / "outside"}
-    for folder in folders.values():
-        folder.mkdir(parents=True)
-    put_files(**folders)
-    databases.create(server / "media_store.db", "current")
-    databases.insert(server / "media_store.db", [row(number, case, folders) for number, case in enumerate(CASES)])
+    yard = Yard(tmp_path_factory.mktemp("yard"))
+    put_files(yard.media, yard.compute, yard.outside)
     with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(str(folders["media"] / "socket.jpg"))
-        drained = Program(server).without_root_powers().drain()
-    (folders["media"] / "vault").chmod(0o700)
-    return Yard(folders, drained)
+        listening.bind(str(yard.media / "socket.jpg"))
+        yard.run(CASES)
+    (yard.media / "vault").chmod(0o700)  # so that it can be removed
+    return yard
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.error is not None], ids=lambda case: case.name)
 def test_a_bad_input_ends_its_job_at_once_with_its_own_message(yard: Yard, case: Case) -> None:
-    assert case.error is not None
-    job = yard.drained.job(case.name)
-    assert (job["status"], job["retry_count"], job["output"]) == ("error", 0, None)
-    expected, message = yard.fill_in(case.error), job["error_message"]
-    assert message.startswith(expected[:-1]) if expected.endswith("…") else message == expected
+    yard.check_refused(case)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.error is None], ids=lambda case: case.name)
@@ -280,28 +188,17 @@ def test_an_odd_but_good_input_completes(yard: Yard, case: Case) -> None:
 
 
 def test_every_message_is_one_plain_line(yard: Yard) -> None:
-    for job in yard.drained.attempts:
-        message = job["error_message"] or "-"
-        assert message.splitlines() == [message]
-        assert not [word for word in ("http", "/proc/", ".clworker", "Traceback", "[Errno") if word in message]
+    yard.check_messages_are_plain()
 
 
-def test_every_job_was_tried_once(yard: Yard) -> None:
+def test_every_job_was_tried_once_and_harmed_no_other(yard: Yard) -> None:
     assert [job["job_id"] for job in yard.drained.attempts] == [case.name for case in CASES]
 
 
-def test_unknown_parameters_are_warnings(yard: Yard) -> None:
-    warnings = yard.drained.logged("unknown", "unknown parameter ignored")
-    assert [(line["level"], line["parameter"]) for line in warnings] == [
-        ("warning", "bad \udcff"),
-        ("warning", "colour"),
-    ]
-
-
 def test_nothing_outside_is_touched_and_nothing_stray_is_left(yard: Yard) -> None:
-    assert [path.name for path in yard.folders["outside"].iterdir()] == ["x"]
-    assert (yard.folders["outside"] / "x").read_bytes() == UNTOUCHABLE
-    left = {str(path.relative_to(yard.folders["compute"])) for path in yard.folders["compute"].rglob("*")}
+    assert [path.name for path in yard.outside.iterdir()] == ["x"]
+    assert (yard.outside / "x").read_bytes() == UNTOUCHABLE
+    left = {str(path.relative_to(yard.compute)) for path in yard.compute.rglob("*")}
     made = {"out", "out/picture.jpg", "ü  ö", "ü  ö/é.jpg", "1.jpg", "2.jpg"}
     assert left == made | {"own.jpg", "own link.jpg", "away", "folder.jpg", "to-outside.jpg"}
 
