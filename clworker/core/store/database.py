@@ -72,6 +72,8 @@ class Database:
 
 def _prepare_connection(connection: Any, _record: Any) -> None:
     connection.isolation_level = None
+    # SQLite keeps whatever bytes others call text; one such row must not stop the queue.
+    connection.text_factory = lambda data: data.decode(errors="replace")
     cursor = connection.cursor()
     try:
         # Only stat the file ourselves, never open it: closing it would drop SQLite's own locks.
