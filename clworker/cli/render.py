@@ -78,7 +78,11 @@ def _is_nested(value: Any) -> bool:
 
 
 def _json(value: Any, indent: int | None = None) -> str:
-    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    try:
+        text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+    except ValueError:
+        # NaN and infinity, which params of others may hold, are no JSON: null stands for them.
+        return _json(json.loads(json.dumps(value), parse_constant=lambda _constant: None), indent)
     try:
         text.encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:

@@ -26,7 +26,7 @@ async def run_once(settings: Settings) -> ComputeJob | None:
     The first signal has the job returned to the queue. Raises Interrupted then.
     """
     with stop_requests() as stop:
-        async with _started_worker(settings, Role.ONCE, stop, return_jobs=stop.first) as worker:
+        async with started_worker(settings, Role.ONCE, stop, return_jobs=stop.first) as worker:
             job = None if stop.first.is_set() else await worker.run_once()
         if stop.first.is_set() and (job is None or not job.is_final):
             raise _interruption(stop, f"job {job.job_id} went back to the queue" if job else "no job was claimed")
@@ -37,7 +37,7 @@ async def run_worker(settings: Settings) -> None:
     """Run a worker until a signal ends it. Raises Interrupted after a second signal."""
     with stop_requests() as stop:
         try:
-            async with _started_worker(settings, Role.RUN, stop, return_jobs=asyncio.Event()) as worker:
+            async with started_worker(settings, Role.RUN, stop, return_jobs=asyncio.Event()) as worker:
                 await worker.run(stop)
         except Interrupted:
             if stop.second.is_set():
@@ -45,9 +45,14 @@ async def run_worker(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def _started_worker(
+async def started_worker(
     settings: Settings, role: Role, stop: StopRequest, return_jobs: asyncio.Event
 ) -> "AsyncIterator[ComputeWorker]":
+    """Hold a registered worker for the time of the block.
+
+    Running jobs go back to the queue once ``return_jobs`` is set. Raises Interrupted when a
+    signal comes while the plugins load, UsageFault and StoreUnavailable.
+    """
     instance = Instance.new(settings.worker_id, role, settings.heartbeat_interval)
     async with AsyncExitStack() as stack:
         lock = stack.enter_context(InstanceLock(settings.database_path, instance))

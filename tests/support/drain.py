@@ -8,14 +8,16 @@ import asyncio
 import json
 from dataclasses import asdict
 
-from clworker.core import app
+from clworker.core import launch
 from clworker.core.logs import prepare
 from clworker.core.settings import Settings, load_settings
+from clworker.core.store.identity import Role
+from clworker.core.worker.signals import StopRequest
 
 
 async def drain(settings: Settings) -> None:
     """Run and print one job after another."""
-    async with app._started_worker(settings, asyncio.Event()) as worker:
+    async with launch.started_worker(settings, Role.ONCE, StopRequest(), asyncio.Event()) as worker:
         while (job := await worker.run_once()) is not None:
             print(json.dumps(asdict(job)), flush=True)
 

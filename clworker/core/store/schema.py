@@ -17,6 +17,10 @@ SCHEMA_VERSION = 1
 """Version of the ``clworker_`` tables; a database that holds a newer one is left alone."""
 
 
+_DEEPEST = 200
+"""Deeper JSON stays text: what nests it again (a message, a listing) could not be written."""
+
+
 class JsonText(sa.types.TypeDecorator[Any]):
     """JSON kept as text. No value is SQL NULL; text of others that is no JSON is read as it is."""
 
@@ -29,10 +33,27 @@ class JsonText(sa.types.TypeDecorator[Any]):
     def process_result_value(self, value: Any, dialect: sa.Dialect) -> Any:
         if not isinstance(value, (str, bytes)):
             return value
+        text = value if isinstance(value, str) else value.decode(errors="replace")
         try:
-            return json.loads(value)
+            decoded = json.loads(text)
         except (ValueError, RecursionError):
-            return value if isinstance(value, str) else value.decode(errors="replace")
+            return text
+        return text if _is_nested_deeper(decoded, _DEEPEST) else decoded
+
+
+def _is_nested_deeper(value: Any, limit: int) -> bool:
+    """Tell whether lists and objects are nested deeper than ``limit``; recurses nowhere itself."""
+    level = [value]
+    for _ in range(limit):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, (dict, list))
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return True
 
 
 own = sa.MetaData()

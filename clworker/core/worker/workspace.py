@@ -11,7 +11,7 @@ from clworker.core.errors import PathRefused
 from clworker.core.worker.confinement import open_input, output_target, refuse_folder
 from clworker.core.worker.outputs import Staging
 
-_INPUT_FOLDER = ".inputs"
+_INPUT_FOLDER = ".handed-inputs"
 
 
 class Workspace:
