@@ -14,6 +14,7 @@ from clworker.core.errors import (
     StoreUnavailable,
     UsageFault,
 )
+from clworker.core.printable import printable
 from clworker.core.secrets import masked
 
 DONE = 0
@@ -76,4 +77,4 @@ def _with_hint(failure: click.ClickException) -> str:
 
 def _say(message: str) -> None:
     folded = " ".join(masked(message).split())
-    click.echo(f"Error: {folded}", err=True)
+    click.echo(f"Error: {printable(folded)}", err=True)
