@@ -1,7 +1,9 @@
 """The one place where an error becomes a line on stderr and an exit code."""
 
+import io
 import logging
 import os
+import signal
 import sys
 
 import click
@@ -36,9 +38,8 @@ _CODES: dict[type[ClworkerError], int] = {
 
 def run_to_exit_code(command: click.Command) -> int:
     """Run the command; tell every failure in one line each and return the exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    _prepare_streams()
+    stdout = sys.stdout
     try:
         code = command.main(prog_name="clworker", standalone_mode=False)
         sys.stdout.flush()
@@ -46,10 +47,15 @@ def run_to_exit_code(command: click.Command) -> int:
     except BrokenPipeError:
         # The reader of a pipe has seen enough; keep Python from complaining at its own exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return SIGNALLED + 13
+        return SIGNALLED + signal.SIGPIPE
+    except SystemExit:
+        # click answers a broken pipe by exchanging sys.stdout and leaving with 1, as a failed check does.
+        if sys.stdout is not stdout:
+            return SIGNALLED + signal.SIGPIPE
+        raise
     except (click.Abort, KeyboardInterrupt):
         _say("interrupted")
-        return SIGNALLED + 2
+        return SIGNALLED + signal.SIGINT
     except click.ClickException as failure:
         _say(_with_hint(failure))
         return failure.exit_code
@@ -67,6 +73,15 @@ def run_to_exit_code(command: click.Command) -> int:
         logging.getLogger("clworker").error("internal error", exc_info=failure)
         _say(f"internal error: {type(failure).__name__}: {failure}; the log above has the traceback")
         return INTERNAL
+
+
+def _prepare_streams() -> None:
+    # One that is closed (`>&-`) is None.
+    sys.stdout = sys.stdout or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    sys.stderr = sys.stderr or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _with_hint(failure: click.ClickException) -> str:
