@@ -7,6 +7,7 @@ text: ``'abc' is not a number of seconds``.
 import math
 import os
 import re
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,8 +72,13 @@ def folder(text: str) -> Path:
     if "\0" in text:
         raise ValueError("holds a NUL character")
     path = Path(os.path.abspath(os.path.expanduser(text)))
-    if path.exists() and not path.is_dir():
-        raise ValueError("is not a folder")
+    try:
+        if not stat.S_ISDIR(path.stat().st_mode):
+            raise ValueError("is not a folder")
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # it may yet be made
+    except OSError as fault:
+        raise ValueError(f"cannot be looked at: {fault.strerror}") from fault
     return path
 
 
