@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 
+from clworker.core.records import extras
 from clworker.core.secrets import masked
 from clworker.core.settings import LogSettings
 
@@ -24,7 +25,7 @@ def configure(settings: LogSettings, **context: str) -> None:
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
-        structlog.stdlib.ExtraAdder(),
+        _add_extras,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     handler = logging.StreamHandler(sys.stderr)
@@ -58,6 +59,14 @@ def _rendering(settings: LogSettings) -> list[Any]:
         ]
     without_locals = ExceptionDictTransformer(show_locals=False)
     return [structlog.processors.ExceptionRenderer(without_locals), _mask, structlog.processors.JSONRenderer()]
+
+
+def _add_extras(_logger: Any, _method: str, event: Event) -> Event:
+    """Add what a stdlib record carries; the fields that every line has keep their meaning."""
+    record = event.get("_record")
+    for key, value in ({} if record is None else extras(record)).items():
+        event.setdefault(key, value)
+    return event
 
 
 def _mask(_logger: Any, _method: str, event: Event) -> Event:
