@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 
+from clworker.core.printable import printable
 from clworker.core.records import extras
 from clworker.core.secrets import masked
 from clworker.core.settings import LogSettings
@@ -51,7 +52,10 @@ def configure(settings: LogSettings, **context: str) -> None:
 def _rendering(settings: LogSettings) -> list[Any]:
     if settings.log_format == "console":
         return [
+            structlog.processors.format_exc_info,
+            _exception_as_text,
             _mask,
+            _without_control_characters,
             structlog.dev.ConsoleRenderer(
                 colors=settings.colour and sys.stderr.isatty(),
                 exception_formatter=structlog.dev.plain_traceback,
@@ -66,6 +70,28 @@ def _add_extras(_logger: Any, _method: str, event: Event) -> Event:
     record = event.get("_record")
     for key, value in ({} if record is None else extras(record)).items():
         event.setdefault(key, value)
+    return event
+
+
+def _exception_as_text(_logger: Any, _method: str, event: Event) -> Event:
+    """Write out the exception of a task, which comes structured from its process."""
+    if isinstance(event.get("exception"), list):
+        event["exception"] = "\n".join(
+            line
+            for failure in event["exception"]
+            for line in (
+                f"{failure['exc_type']}: {failure['exc_value']}",
+                *(f"  {frame['filename']}:{frame['lineno']} in {frame['name']}" for frame in failure["frames"]),
+            )
+        )
+    return event
+
+
+def _without_control_characters(_logger: Any, _method: str, event: Event) -> Event:
+    """Keep what tasks and other programs say from driving the terminal."""
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = printable(value, keep="\n" if key == "exception" else "")
     return event
 
 
