@@ -72,7 +72,8 @@ class MqttBroadcaster:
             time.sleep(0.005)
         lost = self._unacknowledged()
         if lost:
-            _log.warning("job events were not published", extra={"broker": self._where, "events": lost})
+            self._warn("MQTT broker does not answer; job events were not published", events=lost)
+            self._failed = True
         self._client.disconnect()
         self._client = None
 
@@ -100,14 +101,18 @@ class MqttBroadcaster:
         self._acknowledged += 1
 
     def _on_connect(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        if reason.is_failure:
+            self._warn("MQTT broker refuses the connection; jobs go on without it", reason=str(reason))
         self._failed = bool(reason.is_failure)
-        if self._failed:
-            _log.warning("MQTT broker refuses the connection", extra={"broker": self._where, "reason": str(reason)})
 
     def _on_connect_fail(self, _client: Any, _data: Any) -> None:
-        if not self._failed:
-            _log.warning("MQTT broker is out of reach; jobs go on without it", extra={"broker": self._where})
+        self._warn("MQTT broker is out of reach; jobs go on without it")
         self._failed = True
+
+    def _warn(self, event: str, **fields: Any) -> None:
+        """Say what is wrong with the broker, once until it is well again."""
+        if not self._failed:
+            _log.warning(event, extra={"broker": self._where, **fields})
 
 
 _singleton: Broadcaster | None = None
