@@ -18,6 +18,21 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 FORMATS = ("table", "json", "jsonl", "csv")
 
 
+class Text(click.ParamType[str]):
+    """Text that the database can hold; what is empty comes from an unset variable of a script."""
+
+    name = "text"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            self.fail(f"{value!r} is not UTF-8", param, ctx)
+        if not value:
+            self.fail("it is empty", param, ctx)
+        return value
+
+
 @dataclass(frozen=True)
 class Invocation:
     """The options given before the command."""
