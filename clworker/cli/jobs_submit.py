@@ -1,5 +1,6 @@
 """``clworker jobs submit``: from files to a queued job, and on request to its end."""
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from clworker.cli.options import Invocation, format_option
 from clworker.cli.render import print_thing
 from clworker.cli.results import exit_code_of, print_result
 from clworker.core import app
+from clworker.core.errors import Interrupted
 from clworker.core.models import ComputeJob, JobRequest
 
 OnProgress = Callable[[int], None]
@@ -22,7 +24,12 @@ OnProgress = Callable[[int], None]
 @click.argument("task", metavar="TASK")
 @click.argument("inputs", metavar="INPUT...", nargs=-1, type=click.Path(path_type=Path))
 @click.option("-p", "parameters", metavar="NAME=VALUE", multiple=True, help="A parameter of the task; may be repeated.")
-@click.option("--output-dir", metavar="DIR", type=click.Path(path_type=Path), help="Where outputs go. [the job's]")
+@click.option(
+    "--output-dir",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where outputs go; a worker must be allowed to write there. [the job's folder]",
+)
 @click.option("--priority", type=click.IntRange(0, 10), default=5, show_default=True, help="Higher is claimed first.")
 @click.option("--wait", is_flag=True, help="Wait for a worker to end the job, and exit as 'once' would.")
 @format_option
@@ -61,8 +68,11 @@ def submit(
     job = app.submit_job(settings, request, print_queued)
     if not wait:
         return exits.DONE
-    with _progress_bar(job) as on_progress:
-        job = app.wait_for_job(settings, job.job_id, on_progress)
+    try:
+        with _progress_bar(job) as on_progress:
+            job = app.wait_for_job(settings, job.job_id, on_progress)
+    except KeyboardInterrupt:
+        raise Interrupted(signal.SIGINT, f"interrupted: job {job.job_id} goes on without being waited for") from None
     print_result(job, output_format)
     return exit_code_of(job)
 
