@@ -59,20 +59,25 @@ def submit(
     folder = None if output_dir is None else Path(output_dir).absolute()
     request = JobRequest(task, inputs, _parsed(parameters), folder, priority)
 
+    queued: list[ComputeJob] = []
+
     def print_queued(job: ComputeJob) -> None:
+        queued.append(job)
         if output_format == "table":
             click.echo(job.job_id)
         else:
             print_thing(asdict(job), output_format)
 
-    job = app.submit_job(settings, request, print_queued)
-    if not wait:
-        return exits.DONE
     try:
+        job = app.submit_job(settings, request, print_queued)
+        if not wait:
+            return exits.DONE
         with _progress_bar(job) as on_progress:
             job = app.wait_for_job(settings, job.job_id, on_progress)
     except KeyboardInterrupt:
-        raise Interrupted(signal.SIGINT, f"interrupted: job {job.job_id} goes on without being waited for") from None
+        if not queued:
+            raise
+        raise Interrupted(signal.SIGINT, f"interrupted, but job {queued[0].job_id} is queued and goes on") from None
     print_result(job, output_format)
     return exit_code_of(job)
 
