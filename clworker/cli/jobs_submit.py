@@ -108,6 +108,10 @@ def _progress_bar(job: ComputeJob) -> Iterator[OnProgress]:
     with click.progressbar(length=100, label=job.task_type, file=stderr) as bar:
 
         def show(percent: int) -> None:
-            bar.update(percent - bar.pos)
+            if percent < bar.pos:  # the job is tried again, and update() knows only one direction
+                bar.pos = percent
+                bar.render_progress()
+            else:
+                bar.update(percent - bar.pos)
 
         yield show
