@@ -53,7 +53,7 @@ def submit(
     \b
     Examples:
       clworker jobs submit image_resize photo.jpg -p width=800 -p height=600
-      clworker jobs submit image_conversion *.png -p format=webp --output-dir out --wait
+      clworker jobs submit image_conversion *.png -p format=webp --priority 9 --wait
     """
     settings = invocation.settings()
     folder = None if output_dir is None else Path(output_dir).absolute()
