@@ -47,8 +47,8 @@ def run_to_exit_code(command: click.Command) -> int:
         sys.stdout.flush()
         return code if isinstance(code, int) else DONE
     except BrokenPipeError:
-        # The reader of a pipe has seen enough; keep Python from complaining at its own exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of a pipe has seen enough.
+        _give_up_stdout()
         return SIGNALLED + signal.SIGPIPE
     except SystemExit:
         # click answers a broken pipe by exchanging sys.stdout and leaving with 1, as a failed check does.
@@ -76,7 +76,16 @@ def run_to_exit_code(command: click.Command) -> int:
             prepare(LogSettings(log_level="INFO", log_format="json", colour=False))
         logging.getLogger("clworker").error("internal error", exc_info=failure)
         _say(f"internal error: {type(failure).__name__}: {failure}; the log above has the traceback")
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _give_up_stdout()
         return INTERNAL
+
+
+def _give_up_stdout() -> None:
+    # What is left in the buffer would make Python complain at its own exit, and change the exit code.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _prepare_streams() -> None:
