@@ -25,6 +25,7 @@ def configure(settings: LogSettings, **context: str) -> None:
     """Set up structlog and the root logger of this process; ``context`` goes into every line."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
+        _always(context),
         structlog.stdlib.add_log_level,
         _add_extras,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -46,7 +47,6 @@ def configure(settings: LogSettings, **context: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(root.level),
         cache_logger_on_first_use=False,
     )
-    structlog.contextvars.bind_contextvars(**context)
 
 
 def _rendering(settings: LogSettings) -> list[Any]:
@@ -63,6 +63,15 @@ def _rendering(settings: LogSettings) -> list[Any]:
         ]
     without_locals = ExceptionDictTransformer(show_locals=False)
     return [structlog.processors.ExceptionRenderer(without_locals), _mask, structlog.processors.JSONRenderer()]
+
+
+def _always(context: dict[str, str]) -> Any:
+    """Return a processor that adds the same fields in every thread; context variables are each thread's own."""
+
+    def add(_logger: Any, _method: str, event: Event) -> Event:
+        return {**context, **event}
+
+    return add
 
 
 def _add_extras(_logger: Any, _method: str, event: Event) -> Event:
