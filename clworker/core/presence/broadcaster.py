@@ -6,7 +6,9 @@ one warning, and what waits for it in memory is bounded.
 
 import logging
 import secrets
+import threading
 import time
+from collections import deque
 from typing import Any, Protocol
 
 from clworker.core.presence.messages import JobEvent
@@ -51,6 +53,10 @@ class MqttBroadcaster:
         self._client: Any = None
         self._deadline = 0.0
         self._failed = False
+        # paho sends what comes while it connects before what came earlier; so that waits here.
+        self._in_order = threading.RLock()
+        self._waiting: deque[bytes] = deque()
+        self._connected = False
         self._published = 0
         self._acknowledged = 0
 
@@ -60,8 +66,11 @@ class MqttBroadcaster:
             self._client = self._connecting_client()
         if self._unacknowledged() >= _MAX_QUEUED:
             return
-        self._client.publish(self._settings.mqtt_topic, event.payload(), qos=1)
-        self._published += 1
+        with self._in_order:
+            self._published += 1
+            self._waiting.append(event.payload())
+            if self._connected:
+                self._send_waiting(self._client)
 
     def close(self) -> None:
         """Give the broker until ``PATIENCE`` seconds after the start to acknowledge, then leave."""
@@ -90,6 +99,7 @@ class MqttBroadcaster:
         client.on_publish = self._on_publish
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
+        client.on_disconnect = self._on_disconnect
         client.connect_async(self._settings.mqtt_host, self._settings.mqtt_port, keepalive=_KEEPALIVE)
         client.loop_start()
         return client
@@ -100,10 +110,22 @@ class MqttBroadcaster:
     def _on_publish(self, _client: Any, _data: Any, _mid: Any, _reason: Any, _properties: Any) -> None:
         self._acknowledged += 1
 
-    def _on_connect(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+    def _on_connect(self, client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if reason.is_failure:
             self._warn("MQTT broker refuses the connection; jobs go on without it", reason=str(reason))
         self._failed = bool(reason.is_failure)
+        with self._in_order:
+            self._connected = not self._failed
+            if self._connected:
+                self._send_waiting(client)
+
+    def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, _reason: Any, _properties: Any) -> None:
+        with self._in_order:
+            self._connected = False
+
+    def _send_waiting(self, client: Any) -> None:
+        while self._waiting:
+            client.publish(self._settings.mqtt_topic, self._waiting.popleft(), qos=1)
 
     def _on_connect_fail(self, _client: Any, _data: Any) -> None:
         self._warn("MQTT broker is out of reach; jobs go on without it")
