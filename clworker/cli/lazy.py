@@ -19,6 +19,8 @@ class LazyGroup(click.Group):
     """
 
     def __init__(self, *args: Any, commands_at: Places, default: str | None = None, **kwargs: Any) -> None:
+        # As help, a missing command would come out folded into one Error line.
+        kwargs.setdefault("no_args_is_help", False)
         super().__init__(*args, **kwargs)
         self.commands_at = commands_at
         self.default = default
