@@ -21,6 +21,7 @@ SECRET = "hunter2"
 @pytest.mark.parametrize(
     ("args", "words"),
     [
+        ([], ["Missing command", "'clworker --help'"]),
         (["job"], ["no such command 'job'", "did you mean 'jobs'?", "'clworker --help'"]),
         (["jobs", "sumbit"], ["no such command 'sumbit'", "did you mean 'submit'?", "'clworker jobs --help'"]),
         (["xyz"], ["no such command 'xyz'", "jobs, list-tasks, once"]),

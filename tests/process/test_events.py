@@ -13,11 +13,14 @@ from paho.mqtt import client as mqtt
 from paho.mqtt import enums
 
 from clworker.core.clock import now_ms
+from clworker.core.store.store import Store
+from tests.support import databases
 from tests.support.broker import free_port, mosquitto
 from tests.support.plugins import PluginFolder
-from tests.support.program import Program
+from tests.support.program import Program, Result
 from tests.support.waiting import wait_until
 
+NO_PARAMS = "class Params(BaseModel):\n    pass"
 WARNINGS = {
     "absent": "MQTT broker is out of reach; jobs go on without it",
     "refusing": "MQTT broker refuses the connection; jobs go on without it",
@@ -120,7 +123,7 @@ def test_events_of_a_job_that_fails_on_a_topic_of_choice(
         "failing",
         "progress_callback(50)\nawait asyncio.sleep(0.2)\nraise ValueError('no')",
         schema="Params",
-        header="class Params(BaseModel):\n    pass",
+        header=NO_PARAMS,
     )
     program.environ.update(BROADCAST_TYPE="mqtt", MQTT_BROKER="127.0.0.1", MQTT_PORT=str(broker_port))
     with listening(broker_port, "inference/#") as messages:
@@ -136,35 +139,45 @@ def test_events_of_a_job_that_fails_on_a_topic_of_choice(
     assert {message.topic for message in messages} == {"inference/events"}
 
 
+@pytest.fixture
+def plain_job(plugins: PluginFolder, store: Store, database: Path) -> str:
+    """A queued job of a task without parameters; its id."""
+    plugins.install_task("plain", "return {'status': 'ok', 'task_output': {}}", schema="Params", header=NO_PARAMS)
+    databases.insert(database, [{"job_id": "plain-1", "task_type": "plain"}])
+    return "plain-1"
+
+
+def the_warning(result: Result) -> dict[str, Any]:
+    assert result.errors == []
+    (line,) = [line for line in result.log if line["level"] != "info"]
+    assert line["level"] == "warning"
+    return line
+
+
 @pytest.mark.parametrize(("bad_broker", "warning"), WARNINGS.items(), ids=list(WARNINGS), indirect=["bad_broker"])
 def test_a_bad_broker_costs_one_warning_and_never_the_job(
-    program: Program, picture: Path, bad_broker: int, warning: str
+    program: Program, plain_job: str, bad_broker: int, warning: str
 ) -> None:
     program.environ.update(BROADCAST_TYPE="mqtt", MQTT_BROKER="127.0.0.1", MQTT_PORT=str(bad_broker))
-    submitted = program.ok("jobs", "submit", "image_conversion", picture, "-p", "format=png")
     done = program.ok("once", "-f", "json")
-    assert done.json["job_id"] == submitted.stdout.strip()
-    assert done.json["status"] == "completed"
-    for result in (submitted, done):
-        (line,) = [line for line in result.log if line["level"] != "info"]
-        assert (line["level"], line["event"]) == ("warning", warning)
-        assert line["broker"] == f"127.0.0.1:{bad_broker}"
-        assert result.errors == []
+    assert (done.json["job_id"], done.json["status"]) == (plain_job, "completed")
+    line = the_warning(done)
+    assert (line["event"], line["broker"]) == (warning, f"127.0.0.1:{bad_broker}")
+    assert line["worker_id"] == "worker-default"
 
 
-def test_a_host_that_nobody_knows(program: Program, picture: Path) -> None:
-    result = program.ok(
-        *("jobs", "submit", "image_conversion", picture, "-p", "format=png"),
-        BROADCAST_TYPE="mqtt",
-        MQTT_BROKER="no-such-host.invalid",
-    )
-    assert [line["level"] for line in result.log] == ["warning"]
+@pytest.mark.parametrize("host", ["127.0.0.1", "no-such-host.invalid"])
+def test_submitting_without_a_broker(program: Program, plain_job: str, host: str) -> None:
+    changes = {"BROADCAST_TYPE": "mqtt", "MQTT_BROKER": host, "MQTT_PORT": str(free_port())}
+    result = program.ok("jobs", "submit", "plain", **changes)
+    assert program.show(result.stdout.strip())["status"] == "queued"
+    assert the_warning(result)["event"] == WARNINGS["absent"]
 
 
-def test_noop_needs_no_broker_and_calls_none(program: Program, picture: Path) -> None:
+def test_noop_needs_no_broker_and_calls_none(program: Program, plain_job: str) -> None:
     called = threading.Event()
     with impostor(lambda _: called.set()) as port:
         program.environ.update(BROADCAST_TYPE="noop", MQTT_BROKER="127.0.0.1", MQTT_PORT=str(port))
-        assert program.ok("jobs", "submit", "image_conversion", picture, "-p", "format=png").stderr == ""
+        assert program.ok("jobs", "submit", "plain").stderr == ""
         assert [line["level"] for line in program.ok("once").log] == ["info"] * 3
     assert not called.is_set()

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from clworker.core.store.store import Store
+from tests.support import databases
+from tests.support.in_process import InProcess
 from tests.support.photos import photo
 from tests.support.plugins import PluginFolder
 from tests.support.program import Program
@@ -42,10 +45,12 @@ class Params(BaseModel):
 
 
 @pytest.fixture
-def talkative(program: Program, plugins: PluginFolder, tmp_path: Path) -> str:
+def talkative(plugins: PluginFolder, store: Store, database: Path, tmp_path: Path) -> str:
     """A queued job whose task logs, warns, prints and raises in every way; its id."""
     plugins.install_task("talkative", TALKATIVE, schema="Params", header=SCHEMA)
-    return program.submit("talkative", "-p", f"picture={photo(tmp_path / 'large.png', (40, 40))}")
+    params = {"picture": str(photo(tmp_path / "large.png", (40, 40)))}
+    databases.insert(database, [{"job_id": "talk-1", "task_type": "talkative", "params": params}])
+    return "talk-1"
 
 
 def test_json_lines(program: Program, talkative: str) -> None:
@@ -114,10 +119,9 @@ def test_colours_are_for_terminals_that_want_them(
     assert ("\x1b[" in terminal.text) is coloured
 
 
-def test_what_goes_well_says_nothing_but_events(program: Program, picture: Path) -> None:
-    program.submit("image_conversion", picture, "-p", "format=png")
-    result = program.ok("once", LOG_LEVEL="WARNING")
-    assert result.stderr == ""
-    program.submit("image_conversion", picture, "-p", "format=png")
+def test_what_goes_well_says_nothing_but_events(command: InProcess, program: Program, picture: Path) -> None:
+    for _ in range(2):
+        assert command.ok("jobs", "submit", "image_conversion", picture, "-p", "format=png").stderr == ""
+    assert program.ok("once", LOG_LEVEL="WARNING").stderr == ""
     events = [line["event"] for line in program.ok("once").log]
     assert events == ["job claimed", "job started", "job completed"]
