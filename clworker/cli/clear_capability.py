@@ -6,7 +6,7 @@ import click
 
 from clworker.cli import exits
 from clworker.cli.invocation import Invocation
-from clworker.cli.options import format_option, mqtt_options
+from clworker.cli.options import format_option, mqtt_options, own_option
 from clworker.cli.render import Columns, print_listing
 from clworker.core import app
 
@@ -15,12 +15,12 @@ _COLUMNS: Columns = {"WORKER": "worker_id", "ACTION": "action", "REASON": "reaso
 
 @click.command("clear-capability")
 @click.argument("worker_ids", metavar="[ID]...", nargs=-1)
-@click.option(
+@own_option(
     "--stale",
     is_flag=True,
     help="Clear every message that is malformed or whose worker stays silent for three heartbeats.",
 )
-@click.option("--force", is_flag=True, help="Clear the message of a live worker too.")
+@own_option("--force", is_flag=True, help="Clear the message of a live worker too.")
 @mqtt_options
 @format_option
 @click.pass_obj

@@ -8,6 +8,7 @@ from clworker.cli.options import (
     format_option,
     joined_folders,
     limit_options,
+    own_option,
     tasks_option,
     worker_id_option,
 )
@@ -19,7 +20,7 @@ from clworker.core import app
 @worker_id_option
 @tasks_option
 @limit_options
-@click.option("--fail-when-empty", is_flag=True, help="Exit with 3 when no job waited.")
+@own_option("--fail-when-empty", is_flag=True, help="Exit with 3 when no job waited.")
 @format_option
 @click.pass_obj
 def once(

@@ -14,9 +14,40 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 FORMATS = ("table", "json", "jsonl", "csv")
 
 
+class Text(click.ParamType[str]):
+    """Text that the database can hold; what is empty comes from an unset variable of a script."""
+
+    name = "text"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            self.fail(f"{value!r} is not UTF-8", param, ctx)
+        if not value:
+            self.fail("it is empty", param, ctx)
+        return value
+
+
+class _OptionWithVariable(click.Option):
+    """An option whose variable is ``CLWORKER_`` and its name; the option wins."""
+
+    def __init__(self, param_decls: Sequence[str], **attributes: Any) -> None:
+        super().__init__(param_decls, **attributes)
+        name = max((opt for opt in self.opts if opt.startswith("--")), key=len, default=None)
+        if name is not None:
+            self.envvar = f"CLWORKER_{name.removeprefix('--').replace('-', '_').upper()}"
+            self.show_envvar = True
+
+
+def own_option(*declarations: str, **attributes: Any) -> Callable[[Command], Command]:
+    """Add an option that is clworker's own and no setting."""
+    return click.option(*declarations, cls=_OptionWithVariable, **attributes)
+
+
 def format_option(command: Command) -> Command:
     """Add ``-f/--format``."""
-    return click.option(
+    return own_option(
         "-f",
         "--format",
         "output_format",

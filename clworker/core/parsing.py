@@ -7,10 +7,11 @@ text: ``'abc' is not a number of seconds``.
 import math
 import os
 import re
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from clworker.core.secrets import masked
+from clworker.core.secrets import masked_whole
 
 WORKER_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _MAX_SECONDS = 365 * 86_400.0
@@ -92,8 +93,13 @@ def folder(text: str) -> Path:
     if "\0" in text:
         raise ValueError("holds a NUL character")
     path = Path(os.path.abspath(os.path.expanduser(text)))
-    if path.exists() and not path.is_dir():
-        raise ValueError("is not a folder")
+    try:
+        if not stat.S_ISDIR(path.stat().st_mode):
+            raise ValueError("is not a folder")
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # it may yet be made
+    except OSError as fault:
+        raise ValueError(f"cannot be looked at: {fault.strerror}") from fault
     return path
 
 
@@ -146,6 +152,13 @@ def host(text: str) -> str:
     return text
 
 
+def user_name(text: str) -> str:
+    """Parse a user name at the broker."""
+    if not text.isprintable():
+        raise ValueError("holds a character that no user name can have")
+    return text
+
+
 def topic(text: str) -> str:
     """Parse an MQTT topic that can be published to."""
     if any(character in text for character in "#+\0"):
@@ -170,7 +183,7 @@ def database_url(text: str) -> str:
     if not path or path == ":memory:":
         raise ValueError("names no file: a database in memory cannot be shared with other programs")
     if not rest.startswith("/") or "?" in rest:
-        raise ValueError(f"is not understood; write sqlite:////absolute/path/media_store.db, not {masked(text)}")
+        raise ValueError(f"is not understood; write sqlite:////absolute/path/media_store.db, not {masked_whole(text)}")
     if os.path.isdir(path):
         raise ValueError("names a folder, not a database file")
     return url

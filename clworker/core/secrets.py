@@ -4,7 +4,17 @@ import re
 
 # Begins at "://", not at the scheme: that would be looked for at every letter of a long text.
 _USERINFO = re.compile(r"(?P<head>://[^\s:/?#@]*):(?P<password>[^\s\"']*)@")
+_WHOLE_USERINFO = re.compile(r"(?P<head>(?>(?:[^:/@]*:/+)?)[^:@]*):.*@", re.DOTALL)
 _QUERY = re.compile(r"(?P<head>[?&](?:password|passwd|pwd|sslpassword)=)[^&\s\"']*", re.IGNORECASE)
+
+
+def masked_whole(text: str) -> str:
+    """Return ``text``, which is one value that may be a URL, however badly written, without a password.
+
+    >>> masked_whole("cl:it's s3cret@db/media")
+    'cl:***@db/media'
+    """
+    return masked(_WHOLE_USERINFO.sub(r"\g<head>:***@", text, count=1))
 
 
 def masked(text: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from clworker.core import parsing
 from clworker.core.errors import SettingsError
-from clworker.core.secrets import masked
+from clworker.core.secrets import masked_whole
 
 Value = TypeVar("Value")
 Options = Mapping[str, str | None]
@@ -121,7 +121,7 @@ class _Reader:
         try:
             return parse(text)
         except ValueError as fault:
-            self.faults.append(f"{name}: {masked(text)!r} {fault}")
+            self.faults.append(f"{name}: {masked_whole(text)!r} {fault}")
             return default
 
     def read_own(self, option: str, parse: Callable[[str], Value], default: Value, secret: bool = False) -> Value:
@@ -230,7 +230,7 @@ def _broker(reader: _Reader) -> dict[str, Any]:
         "mqtt_topic": read("MQTT_TOPIC", parsing.topic, "cl_server"),
         "capability_topic_prefix": read("CAPABILITY_TOPIC_PREFIX", parsing.topic, "inference/workers"),
         "heartbeat_interval": read("MQTT_HEARTBEAT_INTERVAL", parsing.seconds, 30.0),
-        "mqtt_user": own("mqtt_user", str, None),
+        "mqtt_user": own("mqtt_user", parsing.user_name, None),
         "mqtt_password": own("mqtt_password_file", parsing.secret_file, password),
         "mqtt_ca": own("mqtt_ca", parsing.readable_file, None),
         "mqtt_cert": own("mqtt_cert", parsing.readable_file, None),

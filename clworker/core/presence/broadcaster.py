@@ -4,7 +4,6 @@ A broadcaster never holds up a job: publishing returns at once, a broker that is
 one warning, and what waits for it in memory is bounded.
 """
 
-import logging
 import secrets
 import time
 from typing import TYPE_CHECKING
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
 
 PATIENCE = 2.0
 """Seconds that a command waits, all in all, for a broker that does not answer."""
-
-_log = logging.getLogger("clworker.presence")
 
 
 class NoopBroadcaster:
@@ -82,8 +79,8 @@ class MqttBroadcaster:
         link.tried.wait(max(0.0, deadline - time.monotonic()))
         while link.connected.is_set() and link.unacknowledged() and time.monotonic() < deadline:
             time.sleep(0.002)
-        if link.unacknowledged():
-            _log.warning("job events were not published", extra={"events": link.unacknowledged()})
+        if link.unacknowledged() and not link.in_trouble:  # a trouble was told already
+            link.note_trouble("it does not confirm job events")
         link.close()
 
     def _connected(self, presence: Presence | None = None) -> "MqttLink":

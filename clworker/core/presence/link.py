@@ -86,6 +86,18 @@ class MqttLink:
         """Return how many messages the broker has not confirmed."""
         return len(self._waiting) + len(self._sent)
 
+    @property
+    def in_trouble(self) -> bool:
+        """Whether the last try to connect, or the connection, has failed."""
+        return self._trouble is not None
+
+    def note_trouble(self, reason: str) -> None:
+        """Log a trouble once, until it changes or ends."""
+        if reason != self._trouble and not self._closing.is_set():
+            _log.warning("MQTT broker is out of reach; jobs go on", extra={"broker": self._label, "reason": reason})
+        self._trouble = reason
+        self.tried.set()
+
     def close(self) -> None:
         """Disconnect cleanly, so that the broker sends no Will, and end the thread."""
         self._closing.set()
@@ -109,15 +121,15 @@ class MqttLink:
         try:
             self._client.connect(*self._where, keepalive=KEEPALIVE)
         except OSError as failure:
-            self._note_trouble(reason_for(failure))
+            self.note_trouble(reason_for(failure))
             return
         answer_by = time.monotonic() + CONNECT_TIMEOUT
         while not self._closing.is_set():
             if not self.connected.is_set() and time.monotonic() > answer_by:
-                self._note_trouble("it accepts connections but does not answer")
+                self.note_trouble("it accepts connections but does not answer")
                 return
             if not self._step():
-                self._note_trouble(self._trouble or "the connection broke")
+                self.note_trouble(self._trouble or "the connection broke")
                 return
         self._client.disconnect()
         while self._client.want_write() and self._client.loop_write() == SUCCESS:
@@ -149,7 +161,7 @@ class MqttLink:
 
     def _on_connect(self, client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if reason.is_failure:
-            self._note_trouble(f"it refuses the connection: {reason}")
+            self.note_trouble(f"it refuses the connection: {reason}")
             return
         if self._trouble is not None:
             _log.info("MQTT broker is back", extra={"broker": self._label})
@@ -169,13 +181,6 @@ class MqttLink:
     def _on_message(self, _client: Any, _data: Any, message: Any) -> None:
         if self._presence is not None:
             self._presence.on_event(message.payload)
-
-    def _note_trouble(self, reason: str) -> None:
-        """Log a trouble once, until it changes or ends."""
-        if reason != self._trouble and not self._closing.is_set():
-            _log.warning("MQTT broker is out of reach; jobs go on", extra={"broker": self._label, "reason": reason})
-        self._trouble = reason
-        self.tried.set()
 
     @property
     def _label(self) -> str:

@@ -29,7 +29,8 @@ class Database:
         self.path = sqlite_path(url)
         self.label = masked(url)
         self.engine = sa.create_engine(
-            url,
+            # Not the URL as text: "?" in a folder's name would begin its query.
+            sa.URL.create("sqlite", database=self.path),
             hide_parameters=True,
             poolclass=QueuePool,
             pool_size=1,

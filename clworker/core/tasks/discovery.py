@@ -53,8 +53,9 @@ class PluginHost:
         ours, theirs = socket.socketpair()
         self.output = OutputTap()
         with theirs:
+            # -u: what a plugin prints comes at once, and is neither lost nor printed again by a fork.
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", module, str(theirs.fileno()), str(os.getpid())],
+                [sys.executable, "-P", "-u", "-m", module, str(theirs.fileno()), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=self.output.write_end,
                 stderr=self.output.write_end,
