@@ -1,13 +1,13 @@
 """The one place where an error becomes a line on stderr and an exit code."""
 
 import io
-import logging
 import os
 import signal
 import sys
 
 import click
 
+from clworker.core import app
 from clworker.core.errors import (
     BrokerUnavailable,
     ClworkerError,
@@ -16,10 +16,8 @@ from clworker.core.errors import (
     StoreUnavailable,
     UsageFault,
 )
-from clworker.core.logs import prepare
 from clworker.core.printable import printable
 from clworker.core.secrets import masked
-from clworker.core.settings import LogSettings
 
 DONE = 0
 NOT_COMPLETED = 1
@@ -72,9 +70,7 @@ def run_to_exit_code(command: click.Command) -> int:
         _say(str(failure))
         return next((code for kind, code in _CODES.items() if isinstance(failure, kind)), NOT_COMPLETED)
     except Exception as failure:
-        if not logging.getLogger().handlers:  # it happened before the settings were known
-            prepare(LogSettings(log_level="INFO", log_format="json", colour=False))
-        logging.getLogger("clworker").error("internal error", exc_info=failure)
+        app.log_internal_error(failure)
         _say(f"internal error: {type(failure).__name__}: {failure}; the log above has the traceback")
         try:
             sys.stdout.flush()

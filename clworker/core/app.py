@@ -181,6 +181,18 @@ def clear_capabilities(
     return roll_call.clear(settings, worker_ids, stale=stale, force=force, holds_lock=locked.__contains__)
 
 
+def log_internal_error(failure: Exception) -> None:
+    """Write the traceback to the log, even when it happened before the settings were known."""
+    import logging
+
+    from clworker.core import logs
+    from clworker.core.settings import LogSettings
+
+    if not logging.getLogger().handlers:
+        logs.prepare(LogSettings(log_level="INFO", log_format="json", colour=False))
+    logging.getLogger("clworker").error("internal error", exc_info=failure)
+
+
 def _with_logs(settings: AnySettings) -> AnySettings:
     from clworker.core import logs
 
