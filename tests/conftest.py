@@ -7,6 +7,7 @@ import pytest
 
 from clworker.core.store.store import Store
 from tests.support import databases
+from tests.support.bench import Bench
 from tests.support.broker import mosquitto
 from tests.support.photos import photo
 from tests.support.plugins import PluginFolder
@@ -58,3 +59,11 @@ def broker_port(tmp_path: Path) -> Iterator[int]:
     """The port of a real Mosquitto."""
     with mosquitto(tmp_path) as port:
         yield port
+
+
+@pytest.fixture
+def bench(program: Program, plugins: PluginFolder, database: Path, tmp_path: Path) -> Bench:
+    """The program over an empty queue, with tasks made by the test."""
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    return Bench(program, plugins, database, marks)

@@ -45,7 +45,10 @@ def entries() -> list[Entry]:
         for entry in _entries_of(distribution)
     }
     ordered = [found[key] for key in sorted(found, key=lambda key: (GROUPS.index(key[0]), *key[1:]))]
-    return list({entry.key: entry for entry in reversed(ordered)}.values())[::-1]
+    first_of_each: dict[str, Entry] = {}
+    for entry in ordered:
+        first_of_each.setdefault(entry.key, entry)
+    return list(first_of_each.values())
 
 
 def load_all(report: Callable[[Message], None], skip: Collection[str]) -> dict[str, Any]:
