@@ -4,6 +4,7 @@ Every entry is announced before it is imported, so that the parent knows the cul
 this process dies or falls silent.
 """
 
+import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import Distribution, EntryPoint, distributions
@@ -100,8 +101,8 @@ def _unique_distributions() -> Iterator[Distribution]:
     # As importlib.metadata has it: of two installations of one name, the first on the path counts.
     seen = set()
     for distribution in distributions():
-        name = _name_of(distribution)
-        if name not in seen:
+        name = re.sub(r"[-_.]+", "-", _metadata(distribution, "Name")).lower()
+        if not name or name not in seen:
             seen.add(name)
             yield distribution
 
@@ -111,12 +112,13 @@ def _entries_of(distribution: Distribution) -> Iterator[Entry]:
         points = [point for point in distribution.entry_points if point.group in GROUPS]
     except Exception:  # an unreadable entry_points.txt is that package's trouble alone
         return
+    name, version = _metadata(distribution, "Name") or "unknown", _metadata(distribution, "Version")
     for point in points:
-        yield Entry(point.name, point.value, point.group, _name_of(distribution), distribution.version or "")
+        yield Entry(point.name, point.value, point.group, name, version)
 
 
-def _name_of(distribution: Distribution) -> str:
+def _metadata(distribution: Distribution, field: str) -> str:
     try:
-        return distribution.metadata["Name"] or "unknown"
+        return distribution.metadata[field] or ""
     except Exception:  # damaged metadata of one package must not hide the others
-        return "unknown"
+        return ""
