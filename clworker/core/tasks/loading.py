@@ -10,8 +10,10 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import Distribution, EntryPoint, distributions
 from typing import Any
 
+from pydantic import BaseModel
+
 from clworker.core.frames import Message
-from clworker.core.tasks.messages import describe_exception
+from clworker.core.tasks.messages import describe_exception, shortened
 
 GROUPS = ("cl_ml_tools.tasks", "cl_media_tools.tasks")
 """Entry-point groups: the published name first, then the design note's."""
@@ -92,8 +94,8 @@ def _load(entry: Entry) -> tuple[Any, str]:
     if not isinstance(task_type, str) or not task_type or "," in task_type or not task_type.isprintable():
         raise TypeError(f"its task_type {task_type!r} is not a printable name without commas")
     schema = task.get_schema()
-    if not hasattr(schema, "model_fields") or not hasattr(schema, "model_validate"):
-        raise TypeError(f"get_schema() returned {schema!r}, which is no pydantic model")
+    if not isinstance(schema, type) or not issubclass(schema, BaseModel):
+        raise TypeError(f"get_schema() returned {shortened(schema)}, which is no pydantic model")
     return task, task_type
 
 
