@@ -12,6 +12,7 @@ from clworker.core.errors import ParamsRefused
 from clworker.core.frames import BlockingChannel, Message
 from clworker.core.tasks import params, process
 from clworker.core.tasks.loading import load_all
+from clworker.core.tasks.messages import describe_exception
 
 
 def main() -> None:
@@ -32,6 +33,8 @@ def _answer(registry: dict[str, Any], request: Message) -> Message:
         return {"type": "answer", **answer(registry[request["task_type"]].get_schema(), request)}
     except ParamsRefused as refusal:
         return {"type": "refused", "reason": str(refusal)}
+    except Exception as failure:  # a schema may hold what JSON schema cannot say
+        return {"type": "refused", "reason": f"the task's schema cannot be used: {describe_exception(failure)}"}
 
 
 def _describe(schema: params.Schema, _request: Message) -> Message:
