@@ -6,6 +6,7 @@ import socket
 import struct
 from array import array
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 Message = dict[str, Any]
@@ -93,6 +94,11 @@ class Channel:
         """Send one small message at once, with open files if there are any (SCM_RIGHTS)."""
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))] if fds else []
         self._socket.sendmsg([encode(message)], rights)
+
+    def expect_no_more(self) -> None:
+        """Have the stream end after what has arrived, whoever still holds the other side open."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RD)
 
     def close(self) -> None:
         """Close this end; the other side reads the end of the stream."""

@@ -59,6 +59,7 @@ class Slot:
     def note_death(self, death: Death) -> None:
         """Take the nursery's word that the process has ended."""
         self._spawned.set()
+        self.channel.expect_no_more()
         if not self._death.done():
             self._death.set_result(death)
 
