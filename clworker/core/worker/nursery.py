@@ -100,7 +100,7 @@ class _Nursery:
         elif message["type"] == "kill":
             for pid, known in self._pids.items():
                 if known == number:
-                    _kill_group(pid)
+                    _kill(pid)
 
     def _fork(self, jobs: int, output: int) -> int:
         nursery = os.getpid()
@@ -159,13 +159,18 @@ def _kill_group(leader: int) -> None:
         os.killpg(leader, signal.SIGKILL)
 
 
+def _kill(pid: int) -> None:
+    """Kill a process and the group that it leads; it may have moved to another."""
+    _kill_group(pid)
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
 def _kill_all_children() -> None:
     """Kill until no child is left; orphans of killed ones become children and are next."""
     while True:
         for pid in _children():
-            _kill_group(pid)
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+            _kill(pid)
         try:
             os.wait4(-1, 0)
         except ChildProcessError:
