@@ -54,7 +54,8 @@ class PluginHost:
         self.output = OutputTap()
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", module, str(theirs.fileno()), str(os.getpid())],
+                # -u: what a plugin has printed is not lost when its process is killed.
+                [sys.executable, "-u", "-P", "-m", module, str(theirs.fileno()), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=self.output.write_end,
                 stderr=self.output.write_end,
