@@ -7,6 +7,7 @@ keeps what it is told.
 import asyncio
 import json
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -46,6 +47,7 @@ class _Guarded(ComputeModule):
 
     def __init__(self, task: Any) -> None:
         self._task = task
+        self._owner = os.getpid()
 
     @property
     def task_type(self) -> str:
@@ -63,6 +65,9 @@ class _Guarded(ComputeModule):
         except BaseException as failure:  # SystemExit and CancelledError too are the job's end, not the slot's
             _log.error("the task raised an exception", exc_info=failure)
             return {"status": "error", "error": _words_for(failure)}
+        finally:
+            if os.getpid() != self._owner:
+                os._exit(1)  # a process that the task had forked came back from it: it does not speak for the job
         if not isinstance(result, dict):
             return {"status": "error", "error": f"the task returned {shortened(result)}, not a result"}
         return result
