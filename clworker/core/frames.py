@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 import struct
+import threading
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -44,6 +45,7 @@ class BlockingChannel:
 
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
+        self._sending = threading.Lock()
         self._decoder = Decoder()
         self._waiting: list[Message] = []
 
@@ -60,8 +62,10 @@ class BlockingChannel:
         return self._waiting.pop(0)
 
     def send(self, message: Message) -> None:
-        """Send one message whole. Raises OSError when the other side has closed."""
-        self.socket.sendall(encode(message))
+        """Send one message whole, from any thread. Raises OSError when the other side has closed."""
+        frame = encode(message)
+        with self._sending:
+            self.socket.sendall(frame)
 
 
 class Channel:
