@@ -17,7 +17,10 @@ _CHUNK = 1 << 18
 
 def encode(message: Message) -> bytes:
     """Return the bytes of one frame. Raises ValueError for what JSON cannot say."""
-    body = json.dumps(message, allow_nan=False, separators=(",", ":")).encode()
+    try:
+        body = json.dumps(message, allow_nan=False, separators=(",", ":")).encode()
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     return _LENGTH.pack(len(body)) + body
 
 
@@ -28,14 +31,20 @@ class Decoder:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[Message]:
-        """Take more bytes and yield every message that is whole by now."""
+        """Take more bytes and yield every message that is whole by now.
+
+        Raises ValueError for bytes that are none.
+        """
         self._buffer += data
         while len(self._buffer) >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(self._buffer)
             end = _LENGTH.size + length
             if len(self._buffer) < end:
                 return
-            message = json.loads(self._buffer[_LENGTH.size : end])
+            try:
+                message = json.loads(self._buffer[_LENGTH.size : end])
+            except RecursionError:
+                raise ValueError("it is nested too deeply") from None
             del self._buffer[:end]
             yield message
 

@@ -106,7 +106,10 @@ class Execution:
             await self._slot.channel.send(order)
         except OSError:
             return await self._slot.died()
-        while (message := await self._slot.channel.receive()) is not None:
+        except ValueError as failure:
+            self._slot.busy = False
+            return Outcome.failed(f"params cannot be handed to a task: {failure}")
+        while (message := await self._next_message()) is not None:
             match message["type"]:
                 case "started":
                     self._started.set()
@@ -121,6 +124,14 @@ class Execution:
                     self._slot.busy = False
                     return _outcome_of(message)
         return await self._slot.died()
+
+    async def _next_message(self) -> dict[str, Any] | None:
+        try:
+            return await self._slot.channel.receive()
+        except ValueError as failure:
+            _log.warning("the slot is ended: its task has broken the channel", reason=str(failure))
+            self._slot.kill()
+            return None
 
     async def _watch_limits(self) -> Exceeded:
         await self._started.wait()
