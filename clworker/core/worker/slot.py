@@ -16,6 +16,7 @@ from typing import Any
 from clworker.core.errors import ParamsRefused, PathRefused
 from clworker.core.frames import BlockingChannel, Message
 from clworker.core.tasks import params, runner
+from clworker.core.tasks.messages import describe_exception
 from clworker.core.worker.workspace import Workspace
 
 _log = logging.getLogger("clworker.slot")
@@ -39,7 +40,11 @@ def serve(channel: BlockingChannel, registry: Mapping[str, Any], config: SlotCon
     while (job := channel.receive()) is not None:
         _forget_peak_memory()
         channel.send({"type": "started"})
-        report = _run(channel, registry, config, job, owner)
+        try:
+            report = _run(channel, registry, config, job, owner)
+        except Exception as failure:  # of a schema or a validator, which are the plugin's as well
+            _log.error("the job failed around its task", exc_info=failure)
+            report = runner.Report(error=describe_exception(failure))
         channel.send(
             {"type": "outcome", "output": report.output, "error": report.error, "peak_kib": _peak_memory_kib()}
         )
@@ -72,6 +77,9 @@ def _run(
                 _log.warning("file that is no output was dropped", extra={"file": name})
     except (PathRefused, OSError) as refusal:
         report = runner.Report(error=str(refusal))
+    except BaseException:
+        workspace.discard()
+        raise
     if report.error is not None:
         workspace.discard()
     return report
