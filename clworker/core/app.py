@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from clworker.core.errors import Interrupted
-from clworker.core.models import Attempt, ComputeJob, JobFilter, JobRequest, signal_name
+from clworker.core.models import Attempt, ComputeJob, JobFilter, JobRequest
 from clworker.core.settings import Settings, TaskSettings
 
 if TYPE_CHECKING:
     from clworker.core.store.store import Store
     from clworker.core.tasks.discovery import Discovery, TaskInfo
+    from clworker.core.worker.signals import StopRequest
     from clworker.core.worker.supervisor import ComputeWorker
 
 
@@ -111,17 +111,18 @@ async def _run_once(settings: Settings) -> ComputeJob | None:
     from clworker.core.worker.signals import stop_requests
 
     with stop_requests() as stop:
-        async with _started_worker(settings, return_jobs=stop.first) as worker:
-            job = None if stop.first.is_set() else await worker.run_once()
-        if stop.signal_number is not None and (job is None or not job.is_final):
-            what = f"job {job.job_id} went back to the queue" if job else "no job was claimed"
-            raise Interrupted(stop.signal_number, f"stopped by {signal_name(stop.signal_number)}: {what}")
+        async with _started_worker(settings, stop) as worker:
+            job = await worker.run_once()
+        if stop.first.is_set() and (job is None or not job.is_final):
+            raise stop.interruption(f"job {job.job_id} went back to the queue" if job else "no job was claimed")
         return job
 
 
 @asynccontextmanager
-async def _started_worker(settings: Settings, return_jobs: asyncio.Event) -> "AsyncIterator[ComputeWorker]":
+async def _started_worker(settings: Settings, stop: "StopRequest") -> "AsyncIterator[ComputeWorker]":
     """Start a worker's processes and connections in their order, and end them in the reverse one.
+
+    Raises Interrupted as soon as a signal comes in while the plugins load.
 
     The nursery starts first, before there is any thread or connection, and its plugins load
     while the database is opened here.
@@ -149,9 +150,12 @@ async def _started_worker(settings: Settings, return_jobs: asyncio.Event) -> "As
         store = await ledger.call(Store, settings.database_url)
         stack.callback(store.close)
         stack.callback(shutdown_broadcaster)
+        await stop.first_or(starting)
+        if stop.first.is_set():
+            raise stop.interruption("no job was claimed")
         nursery = await starting
         task_types = select_types(nursery.discovery.tasks, settings.tasks)
-        around = Surroundings(settings, store, ledger, get_broadcaster(settings), return_jobs)
+        around = Surroundings(settings, store, ledger, get_broadcaster(settings), return_jobs=stop.first)
         async with ComputeWorker(around, instance, lock, nursery, task_types) as worker:
             yield worker
 
