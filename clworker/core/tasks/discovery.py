@@ -60,6 +60,7 @@ class PluginHost:
                 stdout=self.output.write_end,
                 stderr=self.output.write_end,
                 pass_fds=(theirs.fileno(), *pass_fds),
+                process_group=0,  # Ctrl-C is for us alone, even before the child can ignore it
             )
         self.output.close_write_end()
         self.channel = Channel(ours)
