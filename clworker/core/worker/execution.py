@@ -44,7 +44,7 @@ class Execution:
         self._claim = claim
         self._slot = slot
         self._around = around
-        self._placement = Placement(claim.job.params, around.settings.output_roots, claim.token)
+        self._placement = Placement(claim.job.params, around.settings.output_roots, claim.token, claim.older_tokens)
         self._started = asyncio.Event()
         self._progress = 0
         self._progressed = asyncio.Event()

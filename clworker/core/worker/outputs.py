@@ -21,10 +21,11 @@ _OWN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 class Placement:
     """The supervisor's part: renames one attempt's outputs into place, and clears up after it."""
 
-    def __init__(self, params: object, roots: Sequence[Path], token: str) -> None:
+    def __init__(self, params: object, roots: Sequence[Path], token: str, older_tokens: Sequence[str] = ()) -> None:
         self._paths = _output_paths(params)
         self._roots = roots
         self._token = token
+        self._older_tokens = older_tokens
         self._placed: set[str] = set()
 
     def place(self) -> None:
@@ -43,12 +44,13 @@ class Placement:
             self._placed.add(target.path)
 
     def discard(self) -> None:
-        """Remove the attempt's folders and whatever is left in them."""
+        """Remove the folders of the attempt, and what those before it have left."""
         for path in self._paths:
             with suppress(PathRefused, OSError):
                 target = output_target(path, self._roots)
                 with opened_folder(target, self._roots) as folder:
-                    _remove_tree(staging_name(self._token), folder)
+                    for token in (self._token, *self._older_tokens):
+                        _remove_tree(staging_name(token), folder)
 
     def _place_one(self, target: Target, folder: int) -> None:
         staging = os.open(staging_name(self._token), _OWN_FOLDER, dir_fd=folder)

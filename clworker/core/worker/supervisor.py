@@ -9,6 +9,7 @@ from clworker.core.models import ComputeJob, ComputeJobStatus
 from clworker.core.presence.messages import JobEvent
 from clworker.core.store.identity import Instance, InstanceLock, remove
 from clworker.core.worker.execution import Execution, Surroundings
+from clworker.core.worker.outputs import Placement
 from clworker.core.worker.slots import Nursery
 
 _log = structlog.get_logger("clworker.worker")
@@ -72,5 +73,14 @@ class ComputeWorker:
                 _log.warning("job of a dead worker rescued", job_id=job.job_id, status=job.status, dead=instance)
                 event = JobEvent(job.job_id, ComputeJobStatus(job.status), job.progress)
                 self._around.broadcaster.publish_event(event)
+                if job.is_final:
+                    await self._clear_up(job)
             if await call(store.instances.end, instance):
                 remove(lock)
+
+    async def _clear_up(self, job: ComputeJob) -> None:
+        """Remove the folders of the attempts at a job that nobody will try again."""
+        attempts = await self._around.ledger.call(self._around.store.jobs.attempts, job.job_id)
+        *older, last = [attempt.token for attempt in attempts if attempt.ended_at is not None]
+        placement = Placement(job.params, self._around.settings.output_roots, last, older)
+        await self._around.ledger.call(placement.discard)
