@@ -2,7 +2,8 @@
 
 import re
 
-_USERINFO = re.compile(r"(?P<head>[A-Za-z][A-Za-z0-9+.\-]*://[^\s:/?#@]*):(?P<password>[^\s\"']*)@")
+# Each part is bounded: without that, a long word without spaces takes time in the square of its length.
+_USERINFO = re.compile(r"(?P<head>[A-Za-z][A-Za-z0-9+.\-]{0,30}://[^\s:/?#@]{0,1024}):(?P<password>[^\s\"']{0,1024})@")
 _QUERY = re.compile(r"(?P<head>[?&](?:password|passwd|pwd|sslpassword)=)[^&\s\"']*", re.IGNORECASE)
 
 
