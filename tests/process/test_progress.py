@@ -1,9 +1,14 @@
 """What comes back from a running task: progress in the row, and its prints as log lines."""
 
 import time
+from functools import partial
 
 from tests.support.bench import Bench
 from tests.support.waiting import wait_until
+
+
+def has_progress(bench: Bench, job_id: str, percent: int) -> bool:
+    return bool(bench.job(job_id)["progress"] == percent)
 
 
 def test_progress_reaches_the_row_while_the_task_runs(bench: Bench) -> None:
@@ -22,7 +27,7 @@ def test_progress_reaches_the_row_while_the_task_runs(bench: Bench) -> None:
     with bench.running_once() as once:
         for said, written in [(-5, 0), (30, 30), (10, 30), (100, 99), (250, 99), (99, 99)]:
             bench.wait_for_mark(str(said))
-            wait_until(lambda written=written: bench.job(job_id)["progress"] == written, f"{written} is in the row")
+            wait_until(partial(has_progress, bench, job_id, written), f"{written} is in the row")
             assert bench.job(job_id)["status"] == "processing"
             (bench.marks / f"seen {said}").touch()
         assert once.result().code == 0
