@@ -53,6 +53,7 @@ class BlockingChannel:
     """A child's end of the socket, in a process that has nothing else to wait for."""
 
     def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(True)  # whatever default time-out a plugin has set for its own sockets
         self.socket = sock
         self._sending = threading.Lock()
         self._decoder = Decoder()

@@ -126,3 +126,13 @@ def test_other_side_that_is_gone_ends_the_stream(ends: tuple[socket.socket, sock
     assert channel.receive() is None
     with pytest.raises(OSError):
         channel.send({})
+
+
+def test_default_timeout_of_a_plugin_does_not_end_an_idle_channel(ends: tuple[socket.socket, socket.socket]) -> None:
+    socket.setdefaulttimeout(0.01)
+    try:
+        channel = BlockingChannel(socket.socket(fileno=ends[1].detach()))
+    finally:
+        socket.setdefaulttimeout(None)
+    with closing(channel.socket):
+        assert channel.socket.gettimeout() is None
