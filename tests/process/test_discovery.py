@@ -161,38 +161,19 @@ def test_schema_that_cannot_be_described_says_why(program: Program, plugins: Plu
         assert refused.errors[0].startswith("the task's schema cannot be used: PydanticInvalidForJsonSchema")
 
 
-def by_entry(program: Program) -> dict[str, tuple[str, str]]:
-    """Return type and state of each listed entry that is not the engine's."""
-    return {
-        task["entry_point"]: (task["task_type"], task["state"])
-        for task in program.ok("list-tasks", "-f", "json").json
-        if not task["entry_point"].startswith("cl_ml_tools.")
-    }
-
-
 def test_of_two_plugins_with_one_task_type_the_published_group_and_then_the_name_decides(
     program: Program, plugins: PluginFolder
 ) -> None:
     plugins.install("aaa", good("same"), {"same": "Task"}, group=NOTE_GROUP)
     plugins.install("zzz", good("same"), {"same": "Task"})
     plugins.install("mmm", good("same"), {"same": "Task"})
-    assert by_entry(program) == {
-        "mmm:Task": ("same", "ready"),
-        "zzz:Task": ("same", "shadowed"),
-        "aaa:Task": ("same", "shadowed"),
-    }
-    (first, *_) = (task for task in program.ok("list-tasks", "-f", "json").json if task["state"] == "shadowed")
-    assert first["reason"] == "mmm 1.0 provides this task type too and comes first"
-
-
-def test_plugin_of_both_groups_counts_once_in_the_place_of_the_published_one(
-    program: Program, plugins: PluginFolder
-) -> None:
-    plugins.install("both", good("same"), {"same": "Task"})
-    entry_points = plugins.path / "both-1.0.dist-info/entry_points.txt"
-    entry_points.write_text(f"{entry_points.read_text()}[{NOTE_GROUP}]\nsame = both:Task\n")
-    plugins.install("later", good("same"), {"same": "Task"})
-    assert by_entry(program) == {"both:Task": ("same", "ready"), "later:Task": ("same", "shadowed")}
+    listed = [task for task in program.ok("list-tasks", "-f", "json").json if task["task_type"] == "same"]
+    reason = "mmm 1.0 provides this task type too and comes first"
+    assert [(task["entry_point"], task["state"], task["reason"]) for task in listed] == [
+        ("mmm:Task", "ready", None),
+        ("aaa:Task", "shadowed", reason),
+        ("zzz:Task", "shadowed", reason),
+    ]
 
 
 DAMAGES: dict[str, Callable[[Path], Any]] = {
@@ -207,12 +188,8 @@ def test_damaged_metadata_of_packages_hides_no_other_plugin(program: Program, pl
         plugins.install(damage, good(damage), {damage: "Task"})
         apply(plugins.path / f"{damage.replace('-', '_')}-1.0.dist-info")
     plugins.install("whole", good("whole"), {"whole": "Task"})
-    assert by_entry(program) == {
-        "empty_metadata:Task": ("empty-metadata", "ready"),
-        "metadata:Task": ("metadata", "ready"),
-        "no_metadata:Task": ("no-metadata", "ready"),
-        "whole:Task": ("whole", "ready"),
-    }
+    listed = program.ok("list-tasks", "-f", "json").json
+    assert {*DAMAGES, "whole"} <= {task["task_type"] for task in listed if task["state"] == "ready"}
 
 
 @pytest.mark.parametrize("ending", ["os._exit(3)", "time.sleep(600)", ""], ids=["crash", "hang", "returns"])

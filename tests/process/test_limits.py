@@ -7,7 +7,6 @@ from tests.support.processes import wait_until_gone
 
 # What a task may be doing when its time is up.
 HELD_UP = {
-    "asleep": "time.sleep(600)",
     "in a Python loop": "while True: pass",
     "deaf to signals": "signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65)); time.sleep(600)",
     "in another process group": "os.setpgid(0, os.getpgid(os.getppid())); time.sleep(600)",
@@ -37,18 +36,14 @@ def test_time_limit_ends_a_task_that_is(bench: Bench, body: str) -> None:
     assert (attempt["cause"], attempt["exit_code"]) == ("time-limit", None)
 
 
-def test_time_limit_speaks_of_whole_seconds_and_spares_a_fast_task(bench: Bench) -> None:
-    bench.task("fast", "return {'status': 'ok', 'task_output': {}}")
+def test_time_limit_speaks_of_whole_seconds(bench: Bench) -> None:
     bench.task("slow", "time.sleep(600)")
-    bench.queue("fast")
-    assert bench.once(CLWORKER_TIME_LIMIT="2").json["status"] == "completed"
     bench.queue("slow")
     assert bench.once(CLWORKER_TIME_LIMIT="2").json["error_message"] == "time limit of 2 s exceeded"
 
 
 MEMORY = {
     "its own": "data = bytearray(os.urandom(1) * (200 << 20)); time.sleep(600)",
-    "a child's": "subprocess.run([sys.executable, '-c', 'import time; data = b\"x\" * (200 << 20); time.sleep(600)'])",
     "a thread's child's": (
         "import threading\n"
         "code = 'import time; data = b\"x\" * (200 << 20); time.sleep(600)'\n"
@@ -70,8 +65,8 @@ def test_memory_limit_counts(bench: Bench, body: str) -> None:
     assert (job["status"], job["retry_count"], attempt["cause"]) == ("error", 0, "memory-limit")
 
 
-def test_memory_limit_spares_a_task_below_it(bench: Bench) -> None:
+def test_limits_spare_a_task_below_them(bench: Bench) -> None:
     bench.task("small", "data = bytearray(20 << 20); time.sleep(0.3); return {'status': 'ok', 'task_output': {}}")
     job_id = bench.queue("small")
-    assert bench.once("--memory-limit", "300").json["status"] == "completed"
+    assert bench.once("--memory-limit", "300", "--time-limit", "30").json["status"] == "completed"
     assert bench.attempts(job_id)[0]["peak_memory_kib"] > 20 << 10

@@ -97,15 +97,6 @@ def test_next_attempt_that_cannot_begin_cleans_up_after_the_killed_one(bench: Be
     assert (names_beside(target), target.read_text()) == (["out.txt"], "old")
 
 
-def test_rescued_job_is_left_to_those_who_have_its_task(bench: Bench, files: tuple[Path, Path]) -> None:
-    source, target = files
-    install_copying_task(bench)
-    job_id = bench.queue("copy", {"input_paths": [str(source)], "output_paths": [str(target)]})
-    kill_one_attempt(bench)
-    assert bench.once("-t", "image_resize").stdout == ""
-    assert (bench.job(job_id)["status"], bench.job(job_id)["retry_count"]) == ("queued", 1)
-
-
 def test_of_two_at_the_same_moment_one_runs_the_job(bench: Bench) -> None:
     bench.task("slow", "mark(params, 'on'); time.sleep(1); return {'status': 'ok', 'task_output': {}}")
     job_id = bench.queue("slow")

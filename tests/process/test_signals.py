@@ -55,8 +55,7 @@ def test_in_the_middle_of_a_task(bench: Bench, tmp_path: Path, number: signal.Si
     assert bench.locks() == []
 
 
-@both_signals
-def test_while_a_plugin_hangs_on_import(bench: Bench, number: signal.Signals, code: int) -> None:
+def test_while_a_plugin_hangs_on_import(bench: Bench) -> None:
     source = f"""
     import os, pathlib, subprocess, time
     child = subprocess.Popen(["sleep", "600"])
@@ -69,11 +68,11 @@ def test_while_a_plugin_hangs_on_import(bench: Bench, number: signal.Signals, co
     # Longer than the test waits: only the signal can be what ends the program.
     with bench.running_once(CLWORKER_PLUGIN_TIMEOUT="3600") as once:
         pids = bench.wait_for_mark("on")
-        once.signal(number)
+        once.signal(signal.SIGTERM)
         ended = once.result()
     wait_until_gone(pids)
-    assert (ended.code, ended.stdout) == (code, "")
-    assert ended.errors == [f"stopped by {number.name}: no job was claimed"]
+    assert (ended.code, ended.stdout) == (143, "")
+    assert ended.errors == ["stopped by SIGTERM: no job was claimed"]
     assert bench.job(job_id)["status"] == "queued"
     assert bench.locks() == []
 
@@ -120,7 +119,7 @@ def test_children_of_a_task_get_the_default_signals_back(bench: Bench) -> None:
     assert bench.once().json["output"] == {"ended_by": signal.SIGTERM}
 
 
-@pytest.mark.parametrize("after", [0.05, 0.2, 0.35, 0.5, 0.65])
+@pytest.mark.parametrize("after", [0.2, 0.4, 0.6])
 def test_at_any_moment_the_job_is_queued_or_done(bench: Bench, after: float) -> None:
     """The moments are spread over start-up, run and end; which one is hit does not matter."""
     bench.task("quick", "return {'status': 'ok', 'task_output': {}}")

@@ -22,10 +22,7 @@ from tests.support.processes import children_of, wait_until_gone
 
 DEATHS = {
     "exit": ("os._exit(7)", "ended with exit code 7"),
-    "exit-0": ("os._exit(0)", "ended with exit code 0"),
     "segfault": ("ctypes.string_at(0)", "was killed by SIGSEGV"),
-    "abort": ("os.abort()", "was killed by SIGABRT"),
-    "own-kill": ("os.kill(os.getpid(), signal.SIGKILL)", "was killed by SIGKILL"),
     "thread": (
         "import threading; threading.Thread(target=lambda: os._exit(9)).start(); time.sleep(600)",
         "ended with exit code 9",
@@ -45,22 +42,23 @@ def test_death_without_retries_left_says_how_and_with_how_much_memory(bench: Ben
 
 def test_death_is_retried_until_the_last_attempt(bench: Bench) -> None:
     bench.task("deadly", "progress_callback(40)\nmark(params, 'on')\ntime.sleep(600)")
-    job_id = bench.queue("deadly", max_retries=2)
-    for attempt, status in enumerate(["queued", "queued", "error"], start=1):
+    job_id = bench.queue("deadly", max_retries=1)
+    for status in ("queued", "error"):
         with bench.running_once() as once:
             (slot,) = bench.wait_for_mark("on")
             os.kill(slot, signal.SIGKILL)
             ended = once.result()
         job = bench.job(job_id)
         assert (ended.code, ended.json["status"], job["status"]) == (1, status, status)
-        assert job["retry_count"] == min(attempt, 2)
-        assert job["progress"] == 0 if status == "queued" else 40
+        assert job["retry_count"] == 1
+        if status == "queued":
+            assert (job["progress"], job["error_message"], job["completed_at"]) == (0, None, None)
         (bench.marks / "on").unlink()
     assert re.fullmatch(
-        r"the process that ran the job was killed by SIGKILL at \d+ MiB, attempt 3 of 3", job["error_message"]
+        r"the process that ran the job was killed by SIGKILL at \d+ MiB, attempt 2 of 2", job["error_message"]
     )
     ends = [(attempt["cause"], attempt["signal"], attempt["exit_code"]) for attempt in bench.attempts(job_id)]
-    assert ends == [("died", signal.SIGKILL, None)] * 3
+    assert ends == [("died", signal.SIGKILL, None)] * 2
     assert all(attempt["peak_memory_kib"] > 1024 for attempt in bench.attempts(job_id))
     assert bench.once().stdout == ""
 
@@ -69,11 +67,9 @@ def test_death_is_retried_until_the_last_attempt(bench: Bench) -> None:
     "body, message",
     [
         ("sys.exit(3)", "the task called sys.exit(3)"),
-        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
-        ("asyncio.current_task().cancel(); await asyncio.sleep(9)", "the task cancelled itself"),
         ("bytearray(1 << 60)", "out of memory"),
     ],
-    ids=["sys-exit", "interrupt", "cancelled", "memory"],
+    ids=["sys-exit", "memory"],
 )
 def test_exception_is_final_at_once_and_the_worker_unharmed(bench: Bench, body: str, message: str) -> None:
     bench.task("failing", body)
@@ -147,19 +143,18 @@ def test_death_is_noticed_while_a_daemon_of_the_task_holds_the_channel(bench: Be
     wait_until_gone(daemon)
 
 
-@pytest.mark.parametrize(
-    "end", ["return {'status': 'error', 'error': 'of the child'}", "raise OSError('of the child')"]
-)
-def test_forked_child_that_comes_back_does_not_speak_for_the_job(bench: Bench, end: str) -> None:
+def test_forked_child_that_comes_back_does_not_speak_for_the_job(bench: Bench) -> None:
     bench.task(
         "forking",
-        f"""
-        child = os.fork()
-        if child == 0:
+        """
+        if os.fork() == 0:
+            raise OSError("of the child")
+        os.wait()
+        if os.fork() == 0:
             progress_callback(77)
-            {end}
-        os.waitpid(child, 0)
-        return {{"status": "ok", "task_output": {{"of": "the parent"}}}}
+            return {"status": "error", "error": "of the child"}
+        os.wait()
+        return {"status": "ok", "task_output": {"of": "the parent"}}
         """,
     )
     bench.queue("forking")
