@@ -29,7 +29,7 @@ def test_time_limit_ends_a_task_that_is(bench: Bench, body: str) -> None:
     with bench.running_once("--time-limit", "0.5") as once:
         pids = bench.wait_for_mark("on")
         ended = once.result()
-    wait_until_gone(pids)
+        wait_until_gone(pids)
     assert (ended.code, ended.json["error_message"]) == (1, "time limit of 0.5 s exceeded")
     job, (attempt,) = bench.job(job_id), bench.attempts(job_id)
     assert (job["status"], job["retry_count"], job["error_message"]) == ("error", 0, "time limit of 0.5 s exceeded")
@@ -59,7 +59,7 @@ def test_memory_limit_counts(bench: Bench, body: str) -> None:
     with bench.running_once("--memory-limit", "150") as once:
         pids = bench.wait_for_mark("on")
         ended = once.result()
-    wait_until_gone(pids)
+        wait_until_gone(pids)
     assert (ended.code, ended.json["error_message"]) == (1, "memory limit of 150 MiB exceeded")
     job, (attempt,) = bench.job(job_id), bench.attempts(job_id)
     assert (job["status"], job["retry_count"], attempt["cause"]) == ("error", 0, "memory-limit")

@@ -152,7 +152,7 @@ def test_claim_that_is_lost_while_the_task_runs_ends_it_unrecorded(bench: Bench)
         databases.execute(bench.database, "UPDATE jobs SET started_at = started_at + 1, progress = 7")
         before = bench.job(job_id)
         ended = once.result()
-    wait_until_gone(slot)
+        wait_until_gone(slot)
     assert ended.code == 1
     assert bench.job(job_id) == before
     assert [line["event"] for line in ended.log].count("claim lost; the attempt is not recorded") == 1

@@ -41,7 +41,7 @@ def test_in_the_middle_of_a_task(bench: Bench, tmp_path: Path, number: signal.Si
         wait_until(lambda: bench.job(job_id)["progress"] == 50, "the progress is written")
         once.signal(number)
         ended = once.result()
-    wait_until_gone(pids)
+        wait_until_gone(pids)
 
     assert (ended.code, ended.stdout) == (code, "")
     assert ended.errors == [f"stopped by {number.name}: job {job_id} went back to the queue"]
@@ -70,7 +70,7 @@ def test_while_a_plugin_hangs_on_import(bench: Bench) -> None:
         pids = bench.wait_for_mark("on")
         once.signal(signal.SIGTERM)
         ended = once.result()
-    wait_until_gone(pids)
+        wait_until_gone(pids)
     assert (ended.code, ended.stdout) == (143, "")
     assert ended.errors == ["stopped by SIGTERM: no job was claimed"]
     assert bench.job(job_id)["status"] == "queued"

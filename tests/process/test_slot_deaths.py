@@ -117,8 +117,8 @@ def test_what_a_task_leaves_running_ends_with_the_program(bench: Bench) -> None:
     with bench.running_once() as once:
         pids = bench.wait_for_mark("on")
         ended = once.result()
+        wait_until_gone(pids)
     assert (ended.code, ended.json["output"]) == (0, {"done": True})
-    wait_until_gone(pids)
 
 
 def test_death_is_noticed_while_a_daemon_of_the_task_holds_the_channel(bench: Bench) -> None:
@@ -139,8 +139,8 @@ def test_death_is_noticed_while_a_daemon_of_the_task_holds_the_channel(bench: Be
     with bench.running_once() as once:
         daemon = bench.wait_for_mark("on")
         assert once.result().code == 1
+        wait_until_gone(daemon)
     assert (bench.job(job_id)["status"], bench.job(job_id)["retry_count"]) == ("queued", 1)
-    wait_until_gone(daemon)
 
 
 def test_forked_child_that_comes_back_does_not_speak_for_the_job(bench: Bench) -> None:
@@ -217,7 +217,7 @@ def test_killed_nursery_takes_the_task_with_it_and_the_job_returns(bench: Bench)
         (nursery,) = children_of(once.process.pid)
         os.kill(nursery, signal.SIGKILL)
         ended = once.result()
-    wait_until_gone(pids)
+        wait_until_gone(pids)
     assert (ended.code, bench.job(job_id)["status"], bench.job(job_id)["retry_count"]) == (1, "queued", 1)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 from tests.support import databases
@@ -39,7 +40,7 @@ class Bench:
 
     def task(self, task_type: str, body: str, header: str = "") -> None:
         """Install a task that takes no files."""
-        self.plugins.install_task(task_type, body, "Marked", f"{_HEADER}\n{header}")
+        self.plugins.install_task(task_type, body, "Marked", f"{_HEADER}\n{dedent(header)}")
 
     def queue(self, task_type: str, params: dict[str, Any] | None = None, **columns: Any) -> str:
         """Queue a job as another program would, and return its id."""
