@@ -29,7 +29,8 @@ class Database:
         self.path = sqlite_path(url)
         self.label = masked(url)
         self.engine = sa.create_engine(
-            url,
+            # From the path itself: in a URL's text, '?' and '%' of a folder's name would mean something.
+            sa.URL.create("sqlite", database=self.path),
             hide_parameters=True,
             poolclass=QueuePool,
             pool_size=1,
