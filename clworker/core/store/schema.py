@@ -150,13 +150,11 @@ def open_schema(database: Database) -> JobsTable:
     tables of a newer version, and StoreUnavailable.
     """
     with database.read() as connection:
-        complete = _is_complete(connection)
-    if not complete:
+        jobs = _found(connection, database.label)
+    if jobs is None:
         with database.write() as connection:
-            _create_missing(connection)
+            jobs = _found(connection, database.label) or _created(connection, database.label)
     with database.read() as connection:
-        _check_version(connection)
-        jobs = _bound_jobs(connection, database.label)
         indexed = _queue_index(jobs).name in _index_names(connection)
     if not indexed:
         with database.write() as connection:
@@ -164,16 +162,21 @@ def open_schema(database: Database) -> JobsTable:
     return jobs
 
 
-def _is_complete(connection: sa.Connection) -> bool:
+def _found(connection: sa.Connection, label: str) -> JobsTable | None:
+    """Return the ``jobs`` table, or None while any table is missing. Raises SchemaMismatch."""
     present = set(sa.inspect(connection).get_table_names())
-    return {"jobs", *own.tables} <= present
+    if schema_versions.name in present:
+        _check_version(connection)
+    jobs = _bound_jobs(connection, label) if "jobs" in present else None
+    return jobs if set(own.tables) <= present else None
 
 
-def _create_missing(connection: sa.Connection) -> None:
+def _created(connection: sa.Connection, label: str) -> JobsTable:
     _CURRENT.metadata.create_all(connection)
     own.create_all(connection)
     if connection.scalar(sa.select(sa.func.count()).select_from(schema_versions)) == 0:
         connection.execute(schema_versions.insert().values(version=SCHEMA_VERSION))
+    return _bound_jobs(connection, label)
 
 
 def _check_version(connection: sa.Connection) -> None:
