@@ -30,9 +30,14 @@ class JsonText(sa.types.TypeDecorator[Any]):
         if not isinstance(value, (str, bytes)):
             return value
         try:
-            return json.loads(value)
+            return json.loads(value, parse_constant=_refuse_constant)
         except (ValueError, RecursionError):
             return value if isinstance(value, str) else value.decode(errors="replace")
+
+
+def _refuse_constant(word: str) -> None:
+    # Python writes and reads NaN and Infinity, but they are no JSON and nobody else could read them.
+    raise ValueError(f"{word} is no JSON")
 
 
 own = sa.MetaData()
