@@ -77,6 +77,8 @@ class Database:
 
 def _prepare(connection: Any, busy_timeout: float) -> None:
     connection.isolation_level = None
+    # One damaged text in a row of others must not hide all the other rows.
+    connection.text_factory = lambda text: str(text, "utf-8", "replace")
     cursor = connection.cursor()
     try:
         # Only stat the file ourselves, never open it: closing it would drop SQLite's own locks.
