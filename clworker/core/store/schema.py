@@ -35,6 +35,16 @@ class JsonText(sa.types.TypeDecorator[Any]):
             return value if isinstance(value, str) else value.decode(errors="replace")
 
 
+class PlainText(sa.types.TypeDecorator[str]):
+    """Text in which bytes of a file name that are no UTF-8 are kept as escapes, since SQLite refuses them."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
+        return None if value is None else value.encode(errors="backslashreplace").decode()
+
+
 def _refuse_constant(word: str) -> None:
     # Python writes and reads NaN and Infinity, but they are no JSON and nobody else could read them.
     raise ValueError(f"{word} is no JSON")
@@ -93,7 +103,7 @@ _CURRENT = sa.Table(
     sa.Column("started_at", sa.BigInteger),
     sa.Column("completed_at", sa.BigInteger),
     sa.Column("output", sa.JSON),
-    sa.Column("error_message", sa.Text),
+    sa.Column("error_message", PlainText),
     sa.Column("retry_count", sa.Integer, nullable=False),
     sa.Column("max_retries", sa.Integer, nullable=False),
     sa.Column("created_by", sa.String, index=True),
