@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.pool import QueuePool
 
-from clworker.core.errors import StoreUnavailable
+from clworker.core.errors import StoreUnavailable, UsageFault
 from clworker.core.parsing import sqlite_path
 from clworker.core.secrets import masked
 
@@ -48,7 +48,8 @@ class Database:
     def write(self) -> Iterator[sa.Connection]:
         """Open a transaction that holds the write lock from its first moment to its commit.
 
-        Raises StoreUnavailable when the database does not answer or cannot be written.
+        Raises StoreUnavailable when the database does not answer or cannot be written, and
+        UsageFault for values that it refuses.
         """
         with self._failures_in_words(), self.engine.begin() as connection:
             yield connection
@@ -71,6 +72,10 @@ class Database:
     def _failures_in_words(self) -> Iterator[None]:
         try:
             yield
+        except sa.exc.IntegrityError as failure:
+            raise UsageFault(f"database {self.label} refuses the row: {failure.orig}") from failure
+        except UnicodeEncodeError as failure:
+            raise UsageFault(f"{failure.object!r} is no valid text: no database can hold it") from failure
         except sa.exc.DBAPIError as failure:
             raise StoreUnavailable(f"database {self.label}: {_advice(str(failure.orig), self.path)}") from failure
 
