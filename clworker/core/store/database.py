@@ -78,6 +78,8 @@ class Database:
             raise UsageFault(f"{failure.object!r} is no valid text: no database can hold it") from failure
         except sa.exc.DBAPIError as failure:
             raise StoreUnavailable(f"database {self.label}: {_advice(str(failure.orig), self.path)}") from failure
+        except sa.exc.StatementError as failure:  # not even sent: a value that JSON cannot say
+            raise UsageFault(f"a value cannot be kept in the database: {failure.orig}") from failure
 
 
 def _prepare(connection: Any, busy_timeout: float) -> None:
