@@ -10,8 +10,6 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from clworker.core.secrets import masked
-
 WORKER_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _MAX_SECONDS = 365 * 86_400.0
 _MAX_MEBIBYTES = 1 << 24
@@ -131,7 +129,7 @@ def database_url(text: str) -> str:
     if not path or path == ":memory:":
         raise ValueError("names no file: a database in memory cannot be shared with other programs")
     if not rest.startswith("/") or "?" in rest:
-        raise ValueError(f"is not understood; write sqlite:////absolute/path/media_store.db, not {masked(text)}")
+        raise ValueError("is not understood; write sqlite:////absolute/path/media_store.db")
     if os.path.isdir(path):
         raise ValueError("names a folder, not a database file")
     return url

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from clworker.core import parsing
 from clworker.core.errors import SettingsError
-from clworker.core.secrets import masked
+from clworker.core.secrets import masked_value
 
 Value = TypeVar("Value")
 Options = Mapping[str, str | None]
@@ -97,7 +97,7 @@ class _Reader:
         try:
             return parse(text)
         except ValueError as fault:
-            self.faults.append(f"{name}: {masked(text)!r} {fault}")
+            self.faults.append(f"{name}: {masked_value(text)!r} {fault}")
             return default
 
     def finish(self) -> None:
