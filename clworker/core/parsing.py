@@ -13,7 +13,7 @@ from pathlib import Path
 WORKER_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _MAX_SECONDS = 365 * 86_400.0
 _MAX_MEBIBYTES = 1 << 24
-_AGE = re.compile(r"(?P<count>\d{1,9})(?P<unit>[smhdw])")
+_AGE = re.compile(r"(?P<count>[0-9]{1,9})(?P<unit>[smhdw])")
 _AGE_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -69,8 +69,11 @@ def folder(text: str) -> Path:
     if "\0" in text:
         raise ValueError("holds a NUL character")
     path = Path(os.path.abspath(os.path.expanduser(text)))
-    if path.exists() and not path.is_dir():
-        raise ValueError("is not a folder")
+    try:
+        if path.exists() and not path.is_dir():
+            raise ValueError("is not a folder")
+    except OSError as failure:
+        raise ValueError(f"cannot be looked up: {failure.strerror}") from None
     return path
 
 
@@ -107,9 +110,11 @@ def host(text: str) -> str:
 
 def topic(text: str) -> str:
     """Parse an MQTT topic that can be published to."""
+    if not _is_unicode(text):
+        raise ValueError("is no MQTT topic: it is not valid UTF-8")
     if any(character in text for character in "#+\0"):
         raise ValueError("is no MQTT topic: it must not contain '#', '+' or NUL")
-    if text.startswith("/") or text.endswith("/") or len(text.encode(errors="replace")) > 1024:
+    if text.startswith("/") or text.endswith("/") or len(text.encode()) > 1024:
         raise ValueError("is no MQTT topic: no '/' at either end, at most 1024 bytes")
     return text
 
@@ -138,6 +143,15 @@ def database_url(text: str) -> str:
 def sqlite_path(url: str) -> str:
     """Return the file that a ``sqlite:///`` URL names."""
     return url.partition("://")[2].removeprefix("/")
+
+
+def _is_unicode(text: str) -> bool:
+    # Bytes of the environment that are no UTF-8 reach Python as lone surrogates.
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _whole_number(text: str, what: str) -> int:
