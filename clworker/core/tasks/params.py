@@ -106,6 +106,12 @@ def _properties(schema: Schema) -> dict[str, dict[str, Any]]:
 
 
 def _resolved(field: dict[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
+    followed = _followed(field, definitions)
+    parts = [_followed(part, definitions) for part in followed.get("anyOf", [])]
+    return {**followed, "anyOf": parts} if parts else followed
+
+
+def _followed(field: dict[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
     reference = field.get("$ref") or next((part.get("$ref") for part in field.get("allOf", [])), None)
     target = definitions.get(str(reference).rpartition("/")[2], {}) if reference else {}
     return {**target, **field}
