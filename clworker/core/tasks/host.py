@@ -49,8 +49,10 @@ def _prepare(schema: params.Schema, request: Message) -> Message:
     else:
         model = params.validate(schema, {**values, "input_paths": paths, "output_paths": paths})
     checked = model.model_dump(mode="json", by_alias=True)
+    chosen = {name: checked.get(name, values[name]) for name in values}
+    params.check_json(chosen)
     return {
-        "params": {name: checked.get(name, values[name]) for name in values},
+        "params": chosen,
         "takes_files": params.takes_files(schema),
         "format": checked.get("format"),
     }

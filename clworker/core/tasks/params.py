@@ -64,6 +64,15 @@ def parse_values(schema: Schema, texts: Mapping[str, str]) -> dict[str, Any]:
     return values
 
 
+def check_json(values: Mapping[str, Any]) -> None:
+    """See that values can be stored. Raises ParamsRefused for what JSON cannot say, such as NaN."""
+    for name, value in values.items():
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError, RecursionError):
+            raise ParamsRefused(f"params: {name}: {shortened(value)} cannot be written as JSON") from None
+
+
 def describe(schema: Schema) -> list[dict[str, Any]]:
     """Describe each parameter: name, type, whether required, default, range and meaning."""
     document = schema.model_json_schema()
@@ -142,18 +151,7 @@ def _range(field: Mapping[str, Any]) -> str:
         choices: Sequence[Any] = part.get("enum") or ([part["const"]] if "const" in part else [])
         if choices:
             words.append("one of " + ", ".join(map(str, choices)))
-        bounds = [
-            f"{sign} {part[key]}"
-            for sign, key in (
-                (">=", "minimum"),
-                (">", "exclusiveMinimum"),
-                ("<=", "maximum"),
-                ("<", "exclusiveMaximum"),
-            )
-            if key in part
-        ]
-        lengths = [
-            f"{sign} {part[key]} long" for sign, key in ((">=", "minLength"), ("<=", "maxLength")) if key in part
-        ]
+        bounds = [f"{sign} {part[key]}" for sign, key in _BOUNDS if key in part]
+        lengths = [f"{sign} {part[key]} long" for sign, key in _LENGTHS if key in part]
         words.extend([", ".join(bounds + lengths)] if bounds or lengths else [])
     return "; ".join(words)
