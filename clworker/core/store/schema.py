@@ -68,6 +68,8 @@ instances = sa.Table(
     sa.Column("heartbeat", sa.BigInteger, nullable=False),
     sa.Column("started_at", sa.BigInteger, nullable=False),
     sa.Column("ended_at", sa.BigInteger),
+    sa.Index("clworker_instances_ended", "ended_at"),
+    sa.Index("clworker_instances_worker", "worker_id"),
 )
 
 attempts = sa.Table(
@@ -85,6 +87,7 @@ attempts = sa.Table(
     sa.Column("exit_code", sa.Integer),
     sa.Column("peak_memory_kib", sa.BigInteger),
     sa.Index("clworker_attempts_job", "job_id"),
+    sa.Index("clworker_attempts_instance", "instance", "ended_at"),
     sa.Index("clworker_attempts_open", "job_id", unique=True, sqlite_where=sa.text("ended_at IS NULL")),
     sa.Index("clworker_attempts_ended", "ended_at"),
 )
