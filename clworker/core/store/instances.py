@@ -66,6 +66,4 @@ class Instances:
         still_named = sa.select(attempts.c.id).where(attempts.c.instance == instances.c.instance).exists()
         with self._database.write() as connection:
             connection.execute(attempts.delete().where(attempts.c.id.in_(old_attempts)))
-            connection.execute(
-                instances.delete().where(instances.c.ended_at < before, ~still_named)
-            )
+            connection.execute(instances.delete().where(instances.c.ended_at < before, ~still_named))

@@ -4,6 +4,7 @@ A ``jobs`` table that exists is never altered; which columns it has is looked up
 """
 
 import json
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,9 +29,10 @@ class JsonText(sa.types.TypeDecorator[Any]):
 
     def process_result_value(self, value: Any, dialect: sa.Dialect) -> Any:
         if not isinstance(value, (str, bytes)):
-            return value
+            # In a column of type JSON, SQLite keeps text that looks like a number as a number.
+            return str(value) if value in (math.inf, -math.inf) else value
         try:
-            return json.loads(value, parse_constant=_refuse_constant)
+            return json.loads(value, parse_constant=_refuse_constant, parse_float=_finite)
         except (ValueError, RecursionError):
             return value if isinstance(value, str) else value.decode(errors="replace")
 
@@ -48,6 +50,13 @@ class PlainText(sa.types.TypeDecorator[str]):
 def _refuse_constant(word: str) -> None:
     # Python writes and reads NaN and Infinity, but they are no JSON and nobody else could read them.
     raise ValueError(f"{word} is no JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError("a number is too large")
+    return number
 
 
 own = sa.MetaData()
