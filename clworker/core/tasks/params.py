@@ -136,9 +136,13 @@ def _is_text(field: Mapping[str, Any]) -> bool:
 
 def _json_or_text(text: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         return text
+
+
+def _refuse_constant(word: str) -> None:
+    raise ValueError(f"{word} is no JSON, although Python reads it")
 
 
 def _type_name(field: Mapping[str, Any]) -> str:
