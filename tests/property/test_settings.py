@@ -64,7 +64,7 @@ OPTIONS = {
     "LOG_LEVEL": "log_level",
     "CLWORKER_LOG_FORMAT": "log_format",
 }
-one_folder_for_all = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+one_folder_for_all = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def load(folder: Path, environ: Mapping[str, str], **options: str) -> Settings:
