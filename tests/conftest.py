@@ -1,5 +1,6 @@
 """Fixtures that every kind of test uses."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from hypothesis import settings
 from clworker.core.store.store import Store
 from tests.support import databases
 from tests.support.broker import mosquitto
+from tests.support.in_process import InProcess
 from tests.support.photos import photo
 from tests.support.plugins import PluginFolder
 from tests.support.program import Program
@@ -63,3 +65,16 @@ def broker_port(tmp_path: Path) -> Iterator[int]:
     """The port of a real Mosquitto."""
     with mosquitto(tmp_path) as port:
         yield port
+
+
+@pytest.fixture
+def command(
+    program: Program, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[InProcess]:
+    """The command line inside this process, with the program's environment."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield InProcess(program, monkeypatch, capsys)
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.captureWarnings(False)

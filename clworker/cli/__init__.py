@@ -4,13 +4,19 @@ import click
 
 from clworker import __version__
 from clworker.cli.exits import run_to_exit_code
+from clworker.cli.invocation import Invocation
 from clworker.cli.lazy import LazyGroup
-from clworker.cli.options import Invocation
 
 _COMMANDS = {
+    "clear-capability": (
+        "clworker.cli.clear_capability:clear_capability",
+        "Remove stale retained capability messages from the broker.",
+    ),
     "jobs": ("clworker.cli.jobs:jobs", "Query the jobs and take care of them."),
     "list-tasks": ("clworker.cli.list_tasks:list_tasks", "List the task plugins that are installed."),
+    "run": ("clworker.cli.run:run", "Run jobs until told to stop."),
     "once": ("clworker.cli.once:once", "Claim one job, run it and exit."),
+    "workers": ("clworker.cli.workers:workers", "List the workers, and where broker and database disagree."),
 }
 
 

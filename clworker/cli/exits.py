@@ -1,11 +1,13 @@
 """The one place where an error becomes a line on stderr and an exit code."""
 
-import logging
+import io
 import os
+import signal
 import sys
 
 import click
 
+from clworker.core import app
 from clworker.core.errors import (
     BrokerUnavailable,
     ClworkerError,
@@ -14,6 +16,7 @@ from clworker.core.errors import (
     StoreUnavailable,
     UsageFault,
 )
+from clworker.core.printable import printable
 from clworker.core.secrets import masked
 
 DONE = 0
@@ -35,20 +38,24 @@ _CODES: dict[type[ClworkerError], int] = {
 
 def run_to_exit_code(command: click.Command) -> int:
     """Run the command; tell every failure in one line each and return the exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    _prepare_streams()
+    stdout = sys.stdout
     try:
         code = command.main(prog_name="clworker", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else DONE
     except BrokenPipeError:
-        # The reader of a pipe has seen enough; keep Python from complaining at its own exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return SIGNALLED + 13
+        # The reader of a pipe has seen enough.
+        _give_up_stdout()
+        return SIGNALLED + signal.SIGPIPE
+    except SystemExit:
+        # click answers a broken pipe by exchanging sys.stdout and leaving with 1, as a failed check does.
+        if sys.stdout is not stdout:
+            return SIGNALLED + signal.SIGPIPE
+        raise
     except (click.Abort, KeyboardInterrupt):
         _say("interrupted")
-        return SIGNALLED + 2
+        return SIGNALLED + signal.SIGINT
     except click.ClickException as failure:
         _say(_with_hint(failure))
         return failure.exit_code
@@ -63,9 +70,27 @@ def run_to_exit_code(command: click.Command) -> int:
         _say(str(failure))
         return next((code for kind, code in _CODES.items() if isinstance(failure, kind)), NOT_COMPLETED)
     except Exception as failure:
-        logging.getLogger("clworker").error("internal error", exc_info=failure)
+        app.log_internal_error(failure)
         _say(f"internal error: {type(failure).__name__}: {failure}; the log above has the traceback")
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _give_up_stdout()
         return INTERNAL
+
+
+def _give_up_stdout() -> None:
+    # What is left in the buffer would make Python complain at its own exit, and change the exit code.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _prepare_streams() -> None:
+    # One that is closed (`>&-`) is None.
+    sys.stdout = sys.stdout or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    sys.stderr = sys.stderr or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _with_hint(failure: click.ClickException) -> str:
@@ -76,4 +101,4 @@ def _with_hint(failure: click.ClickException) -> str:
 
 def _say(message: str) -> None:
     folded = " ".join(masked(message).split())
-    click.echo(f"Error: {folded}", err=True)
+    click.echo(f"Error: {printable(folded)}", err=True)

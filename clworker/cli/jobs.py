@@ -1,11 +1,13 @@
 """``clworker jobs``: the group, and ``jobs list``, which is its default."""
 
+import sys
 from dataclasses import asdict
 
 import click
 
+from clworker.cli.invocation import Invocation
 from clworker.cli.lazy import LazyGroup
-from clworker.cli.options import Invocation, format_option
+from clworker.cli.options import Text, format_option, own_option
 from clworker.cli.render import Columns, print_listing, shortened
 from clworker.cli.times import as_age, as_seconds
 from clworker.core import app, parsing
@@ -55,11 +57,11 @@ def jobs() -> None:
 
 
 @click.command("list")
-@click.option("--status", type=click.Choice([str(status) for status in ComputeJobStatus]), help="Only this status.")
-@click.option("--task", metavar="TASK", help="Only this task type.")
-@click.option("--since", type=Age(), metavar="AGE", help="Only jobs younger than 90s, 15m, 2h, 30d, 1w.")
-@click.option("--worker", metavar="NAME", help="Only jobs that this worker has claimed at some time.")
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="At most so many jobs.")
+@own_option("--status", type=click.Choice([str(status) for status in ComputeJobStatus]), help="Only this status.")
+@own_option("--task", type=Text(), metavar="TASK", help="Only this task type.")
+@own_option("--since", type=Age(), metavar="AGE", help="Only jobs younger than 90s, 15m, 2h, 30d, 1w.")
+@own_option("--worker", type=Text(), metavar="NAME", help="Only jobs that this worker has claimed at some time.")
+@own_option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="At most so many jobs.")
 @format_option
 @click.pass_obj
 def list_jobs(
@@ -79,5 +81,5 @@ def list_jobs(
       clworker jobs --status error --since 2h -f json
     """
     since_ms = None if since is None else now_ms() - since
-    found = app.list_jobs(invocation.settings(), JobFilter(status, task, since_ms, worker, limit))
+    found = app.list_jobs(invocation.settings(), JobFilter(status, task, since_ms, worker, min(limit, sys.maxsize)))
     print_listing([asdict(job) for job in found], output_format, _COLUMNS)

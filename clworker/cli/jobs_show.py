@@ -4,7 +4,8 @@ from dataclasses import asdict
 
 import click
 
-from clworker.cli.options import Invocation, format_option
+from clworker.cli.invocation import Invocation
+from clworker.cli.options import Text, format_option
 from clworker.cli.render import Columns, print_listing, print_thing
 from clworker.cli.times import as_seconds, as_time
 from clworker.core import app
@@ -23,7 +24,7 @@ _ATTEMPT_COLUMNS: Columns = {
 
 
 @click.command()
-@click.argument("job_id", metavar="ID")
+@click.argument("job_id", type=Text(), metavar="ID")
 @format_option
 @click.pass_obj
 def show(invocation: Invocation, job_id: str, output_format: str) -> None:

@@ -1,5 +1,6 @@
 """``clworker jobs submit``: from files to a queued job, and on request to its end."""
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,10 +10,12 @@ from pathlib import Path
 import click
 
 from clworker.cli import exits
-from clworker.cli.options import Invocation, format_option
+from clworker.cli.invocation import Invocation
+from clworker.cli.options import format_option, own_option
 from clworker.cli.render import print_thing
 from clworker.cli.results import exit_code_of, print_result
 from clworker.core import app
+from clworker.core.errors import Interrupted
 from clworker.core.models import ComputeJob, JobRequest
 
 OnProgress = Callable[[int], None]
@@ -21,10 +24,15 @@ OnProgress = Callable[[int], None]
 @click.command()
 @click.argument("task", metavar="TASK")
 @click.argument("inputs", metavar="INPUT...", nargs=-1, type=click.Path(path_type=Path))
-@click.option("-p", "parameters", metavar="NAME=VALUE", multiple=True, help="A parameter of the task; may be repeated.")
-@click.option("--output-dir", metavar="DIR", type=click.Path(path_type=Path), help="Where outputs go. [the job's]")
-@click.option("--priority", type=click.IntRange(0, 10), default=5, show_default=True, help="Higher is claimed first.")
-@click.option("--wait", is_flag=True, help="Wait for a worker to end the job, and exit as 'once' would.")
+@own_option("-p", "parameters", metavar="NAME=VALUE", multiple=True, help="A parameter of the task; may be repeated.")
+@own_option(
+    "--output-dir",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where outputs go; a worker must be allowed to write there. [the job's folder]",
+)
+@own_option("--priority", type=click.IntRange(0, 10), default=5, show_default=True, help="Higher is claimed first.")
+@own_option("--wait", is_flag=True, help="Wait for a worker to end the job, and exit as 'once' would.")
 @format_option
 @click.pass_obj
 def submit(
@@ -46,23 +54,31 @@ def submit(
     \b
     Examples:
       clworker jobs submit image_resize photo.jpg -p width=800 -p height=600
-      clworker jobs submit image_conversion *.png -p format=webp --output-dir out --wait
+      clworker jobs submit image_conversion *.png -p format=webp --priority 9 --wait
     """
     settings = invocation.settings()
     folder = None if output_dir is None else Path(output_dir).absolute()
     request = JobRequest(task, inputs, _parsed(parameters), folder, priority)
 
+    queued: list[ComputeJob] = []
+
     def print_queued(job: ComputeJob) -> None:
+        queued.append(job)
         if output_format == "table":
             click.echo(job.job_id)
         else:
             print_thing(asdict(job), output_format)
 
-    job = app.submit_job(settings, request, print_queued)
-    if not wait:
-        return exits.DONE
-    with _progress_bar(job) as on_progress:
-        job = app.wait_for_job(settings, job.job_id, on_progress)
+    try:
+        job = app.submit_job(settings, request, print_queued)
+        if not wait:
+            return exits.DONE
+        with _progress_bar(job) as on_progress:
+            job = app.wait_for_job(settings, job.job_id, on_progress)
+    except KeyboardInterrupt:
+        if not queued:
+            raise
+        raise Interrupted(signal.SIGINT, f"interrupted, but job {queued[0].job_id} is queued and goes on") from None
     print_result(job, output_format)
     return exit_code_of(job)
 
@@ -93,6 +109,10 @@ def _progress_bar(job: ComputeJob) -> Iterator[OnProgress]:
     with click.progressbar(length=100, label=job.task_type, file=stderr) as bar:
 
         def show(percent: int) -> None:
-            bar.update(percent - bar.pos)
+            if percent < bar.pos:  # the job is tried again, and update() knows only one direction
+                bar.pos = percent
+                bar.render_progress()
+            else:
+                bar.update(percent - bar.pos)
 
         yield show

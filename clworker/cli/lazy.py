@@ -19,6 +19,8 @@ class LazyGroup(click.Group):
     """
 
     def __init__(self, *args: Any, commands_at: Places, default: str | None = None, **kwargs: Any) -> None:
+        # As help, a missing command would come out folded into one Error line.
+        kwargs.setdefault("no_args_is_help", False)
         super().__init__(*args, **kwargs)
         self.commands_at = commands_at
         self.default = default
@@ -35,7 +37,9 @@ class LazyGroup(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         asks_for_help = bool(args) and args[0] in ctx.help_option_names
-        if self.default and not asks_for_help and (not args or args[0].startswith("-")):
+        # TAB after nothing but our name must still offer the commands beside the default one.
+        names_none = args[0].startswith("-") if args else not ctx.resilient_parsing
+        if self.default and names_none and not asks_for_help:
             args = [self.default, *args]
         return super().parse_args(ctx, args)
 

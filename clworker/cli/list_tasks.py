@@ -5,7 +5,8 @@ from dataclasses import asdict
 import click
 
 from clworker.cli import exits
-from clworker.cli.options import Invocation, format_option
+from clworker.cli.invocation import Invocation
+from clworker.cli.options import format_option, own_option
 from clworker.cli.render import print_listing
 from clworker.core import app
 
@@ -28,7 +29,7 @@ _PARAMETER_COLUMNS = {
 
 @click.command("list-tasks")
 @click.argument("task", required=False)
-@click.option("--strict", is_flag=True, help="Exit with 1 unless every task is ready.")
+@own_option("--strict", is_flag=True, help="Exit with 1 unless every task is ready.")
 @format_option
 @click.pass_obj
 def list_tasks(invocation: Invocation, task: str | None, strict: bool, output_format: str) -> int:

@@ -3,11 +3,12 @@
 import click
 
 from clworker.cli import exits
+from clworker.cli.invocation import Invocation
 from clworker.cli.options import (
-    Invocation,
     format_option,
     joined_folders,
     limit_options,
+    own_option,
     tasks_option,
     worker_id_option,
 )
@@ -19,7 +20,7 @@ from clworker.core import app
 @worker_id_option
 @tasks_option
 @limit_options
-@click.option("--fail-when-empty", is_flag=True, help="Exit with 3 when no job waited.")
+@own_option("--fail-when-empty", is_flag=True, help="Exit with 3 when no job waited.")
 @format_option
 @click.pass_obj
 def once(

@@ -1,49 +1,53 @@
-"""Option decorators that commands share, and the way from options to settings.
+"""Option decorators that commands share.
 
-Values stay text here: ``core.settings`` checks all of them together and reports every
-fault at once.
+Values of settings stay text here: ``core.settings`` checks all of them together and reports
+every fault at once.
 """
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
-
-from clworker.core.logs import prepare
-from clworker.core.settings import Settings, TaskSettings, load_log_settings, load_settings, load_task_settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 FORMATS = ("table", "json", "jsonl", "csv")
 
 
-@dataclass(frozen=True)
-class Invocation:
-    """The options given before the command."""
+class Text(click.ParamType[str]):
+    """Text that the database can hold; what is empty comes from an unset variable of a script."""
 
-    options: dict[str, str | None]
+    name = "text"
 
-    def settings(self, **options: str | None) -> Settings:
-        """Load all settings and make logging ready. Raises SettingsError."""
-        settings = load_settings({**self.options, **options})
-        prepare(settings)
-        return settings
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            self.fail(f"{value!r} is not UTF-8", param, ctx)
+        if not value:
+            self.fail("it is empty", param, ctx)
+        return value
 
-    def task_settings(self) -> TaskSettings:
-        """Load what task discovery needs. Raises SettingsError."""
-        settings = load_task_settings(self.options)
-        prepare(settings)
-        return settings
 
-    def prepare_logs(self) -> None:
-        """Make logging ready for a command that needs no settings. Raises SettingsError."""
-        prepare(load_log_settings(self.options))
+class _OptionWithVariable(click.Option):
+    """An option whose variable is ``CLWORKER_`` and its name; the option wins."""
+
+    def __init__(self, param_decls: Sequence[str], **attributes: Any) -> None:
+        super().__init__(param_decls, **attributes)
+        name = max((opt for opt in self.opts if opt.startswith("--")), key=len, default=None)
+        if name is not None:
+            self.envvar = f"CLWORKER_{name.removeprefix('--').replace('-', '_').upper()}"
+            self.show_envvar = True
+
+
+def own_option(*declarations: str, **attributes: Any) -> Callable[[Command], Command]:
+    """Add an option that is clworker's own and no setting."""
+    return click.option(*declarations, cls=_OptionWithVariable, **attributes)
 
 
 def format_option(command: Command) -> Command:
     """Add ``-f/--format``."""
-    return click.option(
+    return own_option(
         "-f",
         "--format",
         "output_format",
@@ -90,6 +94,23 @@ def limit_options(command: Command) -> Command:
             metavar="SECONDS",
             help="How long a job may run, in seconds. [CLWORKER_TIME_LIMIT; no limit]",
         ),
+    ):
+        command = option(command)
+    return command
+
+
+def mqtt_options(command: Command) -> Command:
+    """Add how to prove to the broker who we are. No secret is ever an argument's value."""
+    for option in (
+        click.option("--mqtt-key", metavar="FILE", help="Key of the client certificate. [CLWORKER_MQTT_KEY]"),
+        click.option("--mqtt-cert", metavar="FILE", help="Client certificate for TLS. [CLWORKER_MQTT_CERT]"),
+        click.option("--mqtt-ca", metavar="FILE", help="CA of the broker; switches TLS on. [CLWORKER_MQTT_CA]"),
+        click.option(
+            "--mqtt-password-file",
+            metavar="FILE",
+            help="File whose first line is the password. [CLWORKER_MQTT_PASSWORD_FILE, CLWORKER_MQTT_PASSWORD]",
+        ),
+        click.option("--mqtt-user", metavar="NAME", help="User name at the broker. [CLWORKER_MQTT_USER]"),
     ):
         command = option(command)
     return command

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from clworker.core.printable import printable
+
 Row = Mapping[str, Any]
 Columns = Mapping[str, str | Callable[[Row], Any]]
 """A table's columns: by heading, a field's name or what to work out from the row."""
@@ -39,13 +41,6 @@ def print_thing(thing: Row, output_format: str) -> None:
         click.echo(_table([[name, value] for name, value in thing.items()], []))
 
 
-def one_line(text: str) -> str:
-    """Make text of others safe for a terminal: no control character gets through."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
-    )
-
-
 def shortened(text: str | None, longest: int) -> str | None:
     """Cut a text that would break the table."""
     return text if text is None or len(text) <= longest else text[: longest - 1] + "…"
@@ -70,7 +65,7 @@ def _table(rows: Sequence[Sequence[Any]], headings: Sequence[str]) -> str:
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
-    return one_line(_json(value) if _is_nested(value) else str(value))
+    return printable(_json(value) if _is_nested(value) else str(value))
 
 
 def _is_nested(value: Any) -> bool:
@@ -78,7 +73,11 @@ def _is_nested(value: Any) -> bool:
 
 
 def _json(value: Any, indent: int | None = None) -> str:
-    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    try:
+        text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+    except ValueError:
+        # NaN and infinity, which params of others may hold, are no JSON: null stands for them.
+        return _json(json.loads(json.dumps(value), parse_constant=lambda _constant: None), indent)
     try:
         text.encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:

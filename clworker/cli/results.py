@@ -3,8 +3,9 @@
 import click
 
 from clworker.cli import exits
-from clworker.cli.render import one_line, print_thing
+from clworker.cli.render import print_thing
 from clworker.core.models import ComputeJob, ComputeJobStatus
+from clworker.core.printable import printable
 
 
 def print_result(job: ComputeJob, output_format: str) -> None:
@@ -12,7 +13,7 @@ def print_result(job: ComputeJob, output_format: str) -> None:
     if output_format == "table":
         took = "" if job.seconds is None or not job.is_final else f" in {job.seconds:.2f} s"
         said = f": {job.error_message}" if job.error_message else ""
-        click.echo(one_line(f"{job.job_id} {job.task_type} {job.status}{took}{said}"))
+        click.echo(printable(f"{job.job_id} {job.task_type} {job.status}{took}{said}"))
         return
     fields = {
         "job_id": job.job_id,

@@ -1,26 +1,50 @@
 """The composition root: from Settings to a wired worker or store.
 
-Imports stand inside the functions here, and only here: a command pays at start-up for
-what it uses (SQLAlchemy alone costs more than five times a bare Python).
+Imports stand inside the functions here: a command pays at start-up for what it uses
+(SQLAlchemy alone costs more than five times a bare Python).
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
-from clworker.core.errors import Interrupted
-from clworker.core.models import Attempt, ComputeJob, JobFilter, JobRequest, signal_name
-from clworker.core.settings import Settings, TaskSettings
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from clworker.core.errors import BrokerUnavailable, ClworkerError
 
 if TYPE_CHECKING:
+    from clworker.core.models import Attempt, ComputeJob, JobFilter, JobRequest
+    from clworker.core.roll_call import Cleared, WorkerView
+    from clworker.core.settings import BrokerSettings, LogSettings, Settings, TaskSettings
     from clworker.core.store.store import Store
     from clworker.core.tasks.discovery import Discovery, TaskInfo
-    from clworker.core.worker.supervisor import ComputeWorker
+
+AnySettings = TypeVar("AnySettings", bound="LogSettings")
+
+
+def load_settings(options: dict[str, str | None]) -> Settings:
+    """Load all settings and make logging ready. Raises SettingsError."""
+    from clworker.core import settings
+
+    return _with_logs(settings.load_settings(options))
+
+
+def load_broker_settings(options: dict[str, str | None]) -> BrokerSettings:
+    """Load what the broker needs and make logging ready. Raises SettingsError."""
+    from clworker.core import settings
+
+    return _with_logs(settings.load_broker_settings(options))
+
+
+def load_task_settings(options: dict[str, str | None]) -> TaskSettings:
+    """Load what task discovery needs and make logging ready. Raises SettingsError."""
+    from clworker.core import settings
+
+    return _with_logs(settings.load_task_settings(options))
 
 
 @contextmanager
-def open_store(settings: Settings) -> "Iterator[Store]":
+def open_store(settings: Settings) -> Iterator[Store]:
     """Open the database for the time of the block. Raises StoreUnavailable and SchemaMismatch."""
     from clworker.core.store.store import Store
 
@@ -31,10 +55,12 @@ def open_store(settings: Settings) -> "Iterator[Store]":
         store.close()
 
 
-def list_tasks(settings: TaskSettings) -> "list[TaskInfo]":
+def list_tasks(settings: TaskSettings) -> list[TaskInfo]:
     """Return every task plugin that is installed, whatever its state. Raises PluginHostFailed."""
 
-    async def found() -> "list[TaskInfo]":
+    import asyncio
+
+    async def found() -> list[TaskInfo]:
         async with _plugins(settings) as discovery:
             return discovery.tasks
 
@@ -43,8 +69,8 @@ def list_tasks(settings: TaskSettings) -> "list[TaskInfo]":
 
 def describe_task(settings: TaskSettings, task_type: str) -> list[dict[str, Any]]:
     """Return the parameters of one task. Raises TaskUnknown, or UsageFault when it is broken."""
-    request = {"type": "describe", "task_type": task_type}
-    parameters: list[dict[str, Any]] = asyncio.run(_ask_task(settings, task_type, request))["params"]
+    answer = _ask_task(settings, task_type, {"type": "describe", "task_type": task_type})
+    parameters: list[dict[str, Any]] = answer["params"]
     return parameters
 
 
@@ -79,7 +105,7 @@ def submit_job(settings: Settings, request: JobRequest, on_queued: Callable[[Com
         "texts": dict(request.texts),
         "inputs": len(request.inputs),
     }
-    answer = asyncio.run(_ask_task(settings, request.task_type, question))
+    answer = _ask_task(settings, request.task_type, question)
     prepared = submission.PreparedParams(answer["params"], answer["takes_files"], answer["format"])
     with open_store(settings) as store:
         job = submission.submit(settings, store, request, prepared)
@@ -104,68 +130,107 @@ def run_once(settings: Settings) -> ComputeJob | None:
 
     Raises Interrupted when a signal stopped it, UsageFault and StoreUnavailable.
     """
-    return asyncio.run(_run_once(settings))
+    import asyncio
+
+    from clworker.core import launch
+
+    return asyncio.run(launch.run_once(settings))
 
 
-async def _run_once(settings: Settings) -> ComputeJob | None:
-    from clworker.core.worker.signals import stop_requests
+def run_worker(settings: Settings) -> None:
+    """Run a worker until a signal ends it.
 
-    with stop_requests() as stop:
-        async with _started_worker(settings, return_jobs=stop.first) as worker:
-            job = None if stop.first.is_set() else await worker.run_once()
-        if stop.signal_number is not None and (job is None or not job.is_final):
-            what = f"job {job.job_id} went back to the queue" if job else "no job was claimed"
-            raise Interrupted(stop.signal_number, f"stopped by {signal_name(stop.signal_number)}: {what}")
-        return job
-
-
-@asynccontextmanager
-async def _started_worker(settings: Settings, return_jobs: asyncio.Event) -> "AsyncIterator[ComputeWorker]":
-    """Start a worker's processes and connections in their order, and end them in the reverse one.
-
-    The nursery starts first, before there is any thread or connection, and its plugins load
-    while the database is opened here.
+    Raises Interrupted after a second signal, UsageFault (the name is in use, no task is
+    ready), InstanceEnded after a takeover, and StoreUnavailable when the database cannot be
+    opened at the start.
     """
-    from clworker.core.store.identity import Instance, InstanceLock
-    from clworker.core.worker.slots import Nursery
+    import asyncio
 
-    instance = Instance.new(settings.worker_id)
-    async with AsyncExitStack() as stack:
-        lock = stack.enter_context(InstanceLock(settings.database_path, instance))
-        starting = asyncio.create_task(Nursery.start(settings, lock.fd))
-        stack.push_async_callback(Nursery.stop, starting)
-        await asyncio.sleep(0)  # lets the task start the child
+    from clworker.core import launch
 
-        from clworker.core import structured_logs
-        from clworker.core.presence.broadcaster import get_broadcaster, shutdown_broadcaster
-        from clworker.core.store.store import Store
-        from clworker.core.tasks.selection import select_types
-        from clworker.core.worker.execution import Surroundings
-        from clworker.core.worker.ledger import Ledger
-        from clworker.core.worker.supervisor import ComputeWorker
-
-        structured_logs.configure(settings, worker_id=settings.worker_id)
-        ledger = stack.enter_context(closing(Ledger()))
-        store = await ledger.call(Store, settings.database_url)
-        stack.callback(store.close)
-        stack.callback(shutdown_broadcaster)
-        nursery = await starting
-        task_types = select_types(nursery.discovery.tasks, settings.tasks)
-        around = Surroundings(settings, store, ledger, get_broadcaster(settings), return_jobs)
-        async with ComputeWorker(around, instance, lock, nursery, task_types) as worker:
-            yield worker
+    asyncio.run(launch.run_worker(settings))
 
 
-async def _ask_task(settings: TaskSettings, task_type: str, request: dict[str, Any]) -> dict[str, Any]:
+def list_workers(settings: Settings) -> tuple[list[WorkerView], BrokerUnavailable | None]:
+    """Return the workers as broker and database know them.
+
+    With the broker out of reach, what the database knows and the trouble. Raises
+    StoreUnavailable.
+    """
+    from clworker.core import roll_call
+    from clworker.core.presence.retained import RetainedMessages
+
+    with open_store(settings) as store:
+        records = store.instances.live()
+    if settings.broadcast_type == "noop":
+        return roll_call.match(None, records), None
+    try:
+        with RetainedMessages(settings) as messages:
+            return roll_call.match(messages.standing(), records), None
+    except BrokerUnavailable as trouble:
+        return roll_call.match(None, records), trouble
+
+
+def clear_capabilities(
+    settings: BrokerSettings, worker_ids: Collection[str], *, stale: bool, force: bool
+) -> list[Cleared]:
+    """Remove retained messages of workers that are gone. Raises BrokerUnavailable."""
+    from clworker.core import roll_call
+
+    locked = _names_with_locks()
+    return roll_call.clear(settings, worker_ids, stale=stale, force=force, holds_lock=locked.__contains__)
+
+
+def log_internal_error(failure: Exception) -> None:
+    """Write the traceback to the log, even when it happened before the settings were known."""
+    import logging
+
+    from clworker.core import logs
+    from clworker.core.settings import LogSettings
+
+    if not logging.getLogger().handlers:
+        logs.prepare(LogSettings(log_level="INFO", log_format="json", colour=False))
+    logging.getLogger("clworker").error("internal error", exc_info=failure)
+
+
+def _with_logs(settings: AnySettings) -> AnySettings:
+    from clworker.core import logs
+
+    logs.prepare(settings)
+    return settings
+
+
+def _names_with_locks() -> set[str]:
+    """Return the names of live workers of the database, if there is one that can be asked."""
+    from clworker.core.settings import has_server_dir, load_settings
+
+    if not has_server_dir():
+        return set()
+    try:
+        settings = load_settings({})
+        if not settings.database_path.exists():
+            return set()
+        with open_store(settings) as store:
+            return {record.worker_id for record in store.instances.live() if record.alive}
+    except ClworkerError:
+        return set()
+
+
+def _ask_task(settings: TaskSettings, task_type: str, request: dict[str, Any]) -> dict[str, Any]:
+    import asyncio
+
     from clworker.core.tasks.selection import find_ready_task
 
-    async with _plugins(settings) as discovery:
-        find_ready_task(discovery.tasks, task_type)
-        return await discovery.host.ask(request)
+    async def answer() -> dict[str, Any]:
+        async with _plugins(settings) as discovery:
+            find_ready_task(discovery.tasks, task_type)
+            return await discovery.host.ask(request)
+
+    return asyncio.run(answer())
 
 
 @asynccontextmanager
-async def _plugins(settings: TaskSettings) -> "AsyncIterator[Discovery]":
+async def _plugins(settings: TaskSettings) -> AsyncIterator[Discovery]:
     from clworker.core.tasks.discovery import PluginHost, discover
 
     discovery = await discover(lambda: PluginHost("clworker.core.tasks.host"), settings.plugin_timeout)

@@ -50,6 +50,14 @@ class BrokerUnavailable(ClworkerError):
     """The MQTT broker is out of reach."""
 
 
+class NameTaken(UsageFault):
+    """Another live worker has this worker id."""
+
+
+class InstanceEnded(UsageFault):
+    """This worker was ended by another one that took over its name."""
+
+
 class StagingFailed(ClworkerError):
     """A job's files could not be put into place."""
 

@@ -14,8 +14,12 @@ _CHUNK = 1 << 18
 
 
 def encode(message: Message) -> bytes:
-    """Return the bytes of one frame. Raises ValueError for what JSON cannot say."""
-    body = json.dumps(message, allow_nan=False, separators=(",", ":")).encode()
+    """Return the bytes of one frame.
+
+    Both ends are Python, so NaN and infinity pass: a job's params may hold them, and it is
+    for the task's schema to refuse them. Raises RecursionError for what is nested too deeply.
+    """
+    body = json.dumps(message, separators=(",", ":")).encode()
     return _LENGTH.pack(len(body)) + body
 
 

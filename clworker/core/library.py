@@ -8,9 +8,11 @@ from cl_ml_tools import Job
 
 from clworker.core.errors import ClaimLost
 from clworker.core.models import Cause, Claim, ComputeJob, ComputeJobStatus, NewJob, Outcome
-from clworker.core.store.identity import Instance, InstanceLock
+from clworker.core.store.identity import Instance, InstanceLock, Role
 from clworker.core.store.store import Store
 
+# A repository sends no heartbeats; its lock alone tells whether it lives.
+_HEARTBEAT_INTERVAL = 30.0
 _FIELDS = {"status", "progress", "output", "error_message", "started_at", "completed_at", "retry_count", "priority"}
 _AMENDABLE = {"progress", "output", "error_message", "retry_count", "priority"}
 
@@ -87,7 +89,7 @@ class SQLAlchemyJobRepository:
 
     def _registered(self) -> Instance:
         if self._instance is None:
-            instance = Instance.new(self._worker_id)
+            instance = Instance.new(self._worker_id, Role.LIBRARY, _HEARTBEAT_INTERVAL)
             self._lock = InstanceLock(Path(self._store.database.path), instance)
             self._store.instances.register(instance, self._lock.file)
             self._instance = instance

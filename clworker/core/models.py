@@ -103,6 +103,7 @@ class Cause(StrEnum):
     NEVER_STARTED = "never-started"
     RESCUED = "rescued"
     SUPERSEDED = "superseded"
+    TAKEOVER = "takeover"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +182,22 @@ class Attempt:
     signal: int | None
     exit_code: int | None
     peak_memory_kib: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRecord:
+    """A worker instance as the database knows it; ``alive`` None means that nothing proves it."""
+
+    instance: str
+    worker_id: str
+    role: str
+    host: str
+    pid: int
+    started_at: int
+    heartbeat: int
+    heartbeat_interval_ms: int
+    running: int
+    alive: bool | None
 
 
 def signal_name(number: int) -> str:

@@ -7,6 +7,7 @@ text: ``'abc' is not a number of seconds``.
 import math
 import os
 import re
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,6 +45,27 @@ def port(text: str) -> int:
     return value
 
 
+def microseconds(text: str) -> float:
+    """Parse a whole number of microseconds, as systemd gives it, into seconds."""
+    return seconds(str(_whole_number(text, "a whole number of microseconds") / 1_000_000))
+
+
+def count(text: str) -> int:
+    """Parse a number of things, at least one."""
+    value = _whole_number(text, "a whole number")
+    if not 1 <= value <= 1_000_000:
+        raise ValueError("is not between 1 and 1000000")
+    return value
+
+
+def switch(text: str) -> bool:
+    """Parse a variable that switches something on or off."""
+    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    if text.lower() not in words:
+        raise ValueError("is none of 1, true, yes, on, 0, false, no, off")
+    return words[text.lower()]
+
+
 def age_ms(text: str) -> int:
     """Parse an age such as ``90s``, ``15m``, ``2h``, ``30d`` or ``1w`` into milliseconds."""
     match = _AGE.fullmatch(text)
@@ -70,11 +92,31 @@ def folder(text: str) -> Path:
         raise ValueError("holds a NUL character")
     path = Path(os.path.abspath(os.path.expanduser(text)))
     try:
-        if path.exists() and not path.is_dir():
+        if not stat.S_ISDIR(path.stat().st_mode):
             raise ValueError("is not a folder")
-    except OSError as failure:
-        raise ValueError(f"cannot be looked up: {failure.strerror}") from None
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # it may yet be made
+    except OSError as fault:
+        raise ValueError(f"cannot be looked at: {fault.strerror}") from fault
     return path
+
+
+def readable_file(text: str) -> Path:
+    """Parse the path of a file that this user can read."""
+    path = Path(os.path.abspath(os.path.expanduser(text)))
+    try:
+        with path.open("rb"):
+            return path
+    except (OSError, ValueError) as failure:
+        raise ValueError(f"cannot be read: {getattr(failure, 'strerror', None) or failure}") from None
+
+
+def secret_file(text: str) -> str:
+    """Read a secret from a file: its first line."""
+    lines = readable_file(text).read_text(errors="replace").splitlines()
+    if not lines or not lines[0]:
+        raise ValueError("holds no secret: its first line is empty")
+    return lines[0]
 
 
 def folders(text: str) -> tuple[Path, ...]:
@@ -105,6 +147,13 @@ def host(text: str) -> str:
     """Parse a host name or address, without a scheme or a port."""
     if not re.fullmatch(r"[A-Za-z0-9._:%-]{1,253}", text):
         raise ValueError("is not a host name or address")
+    return text
+
+
+def user_name(text: str) -> str:
+    """Parse a user name at the broker."""
+    if not text.isprintable():
+        raise ValueError("holds a character that no user name can have")
     return text
 
 

@@ -2,15 +2,23 @@
 
 import re
 
-_USERINFO = re.compile(r"(?P<head>[A-Za-z][A-Za-z0-9+.\-]*://[^\s:/?#]*):(?P<password>[^\s\"']*)@")
-_QUERY = re.compile(
-    r"(?P<head>(?:^|[?&;\s])(?:password|passwd|pwd|sslpassword)\s*=\s*)(?:'[^']*'|\"[^\"]*\"|[^&;\s\"']*)",
-    re.IGNORECASE,
-)
+# Begins at "://", not at the scheme: that would be looked for at every letter of a long text.
+_USERINFO = re.compile(r"(?P<head>://[^\s:/?#]*):(?P<password>[^\s\"']*)@")
 _WHOLE_USERINFO = re.compile(r"(?P<head>^(?:[^:]*:/+)?[^:]*):.*@", re.DOTALL)
-_WHOLE_QUERY = re.compile(
-    r"(?P<head>(?:^|[?&;\s])(?:password|passwd|pwd|sslpassword)\s*=).*", re.IGNORECASE | re.DOTALL
-)
+_PARAMETER = r"(?P<head>(?:^|[?&;\s])(?:password|passwd|pwd|sslpassword)\s*=\s*)"
+_QUERY = re.compile(_PARAMETER + r"(?:'[^']*'|\"[^\"]*\"|[^&;\s\"']*)", re.IGNORECASE)
+_WHOLE_QUERY = re.compile(_PARAMETER + ".*", re.IGNORECASE | re.DOTALL)
+
+
+def masked_whole(text: str) -> str:
+    """Return ``text``, which is one value that may be a URL, however badly written, without a password.
+
+    It ends where the text ends, so that here spaces, quotes and a mistyped ``://`` give nothing away.
+
+    >>> masked_whole("cl:it's s3cret@db/media")
+    'cl:***@db/media'
+    """
+    return _WHOLE_QUERY.sub(r"\g<head>***", _WHOLE_USERINFO.sub(r"\g<head>:***@", text))
 
 
 def masked(text: str) -> str:
@@ -20,15 +28,3 @@ def masked(text: str) -> str:
     'postgresql://cl:***@db/media'
     """
     return _QUERY.sub(r"\g<head>***", _USERINFO.sub(r"\g<head>:***@", text))
-
-
-def masked_value(text: str) -> str:
-    """Return the text of a setting without the password that it may hold, well-formed or not.
-
-    A single value ends where the text ends, so that here spaces, quotes and a mistyped
-    ``://`` do not give a password away.
-
-    >>> masked_value("postgresql:/cl:my s3cret@db/media")
-    'postgresql:/cl:***@db/media'
-    """
-    return _WHOLE_QUERY.sub(r"\g<head>***", _WHOLE_USERINFO.sub(r"\g<head>:***@", text))

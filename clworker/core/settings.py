@@ -13,10 +13,12 @@ from typing import Any, TypeVar
 
 from clworker.core import parsing
 from clworker.core.errors import SettingsError
-from clworker.core.secrets import masked_value
+from clworker.core.secrets import masked_whole
 
 Value = TypeVar("Value")
 Options = Mapping[str, str | None]
+_NO_FOLDERS: tuple[Path, ...] = ()
+_NO_NAMES: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +38,28 @@ class TaskSettings(LogSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(TaskSettings):
+class BrokerSettings(LogSettings):
+    """How the MQTT broker is reached, and under which topics. Durations are in seconds."""
+
+    broadcast_type: str
+    mqtt_host: str
+    mqtt_port: int
+    mqtt_topic: str
+    capability_topic_prefix: str
+    heartbeat_interval: float
+    mqtt_user: str | None
+    mqtt_password: str | None = field(repr=False)
+    mqtt_ca: Path | None
+    mqtt_cert: Path | None
+    mqtt_key: Path | None
+
+    def capability_topic(self, worker_id: str) -> str:
+        """Return the topic on which a worker's capability stands."""
+        return f"{self.capability_topic_prefix}/{worker_id}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(TaskSettings, BrokerSettings):
     """Everything a command that works on jobs needs to know. Durations are in seconds."""
 
     server_dir: Path
@@ -46,15 +69,16 @@ class Settings(TaskSettings):
     allow_dirs: tuple[Path, ...]
     worker_id: str
     tasks: tuple[str, ...]
+    concurrency: int
     poll_interval: float
     time_limit: float | None
     memory_limit_mib: int | None
-    broadcast_type: str
-    mqtt_host: str
-    mqtt_port: int
-    mqtt_topic: str
-    capability_topic_prefix: str
-    heartbeat_interval: float
+    max_jobs_per_slot: int | None
+    max_memory_per_slot_mib: int | None
+    drain_timeout: float
+    takeover: bool
+    notify_socket: str | None
+    watchdog_interval: float | None
 
     @property
     def database_path(self) -> Path:
@@ -97,8 +121,12 @@ class _Reader:
         try:
             return parse(text)
         except ValueError as fault:
-            self.faults.append(f"{name}: {masked_value(text)!r} {fault}")
+            self.faults.append(f"{name}: {masked_whole(text)!r} {fault}")
             return default
+
+    def read_own(self, option: str, parse: Callable[[str], Value], default: Value, secret: bool = False) -> Value:
+        """Read a setting of clworker's own: its variable is ``CLWORKER_`` and the option's name."""
+        return self.read(f"CLWORKER_{option.upper()}", parse, default, None if secret else option)
 
     def finish(self) -> None:
         if self.faults:
@@ -121,6 +149,14 @@ def load_task_settings(options: Options, environ: Mapping[str, str] = os.environ
     return settings
 
 
+def load_broker_settings(options: Options, environ: Mapping[str, str] = os.environ) -> BrokerSettings:
+    """Read what is needed to talk to the broker. Raises SettingsError with every fault at once."""
+    reader = _Reader(options, environ)
+    settings = BrokerSettings(**_broker(reader), **_log(reader))
+    reader.finish()
+    return settings
+
+
 def load_settings(options: Options, environ: Mapping[str, str] = os.environ) -> Settings:
     """Read all settings and make sure that the data folder exists.
 
@@ -128,34 +164,78 @@ def load_settings(options: Options, environ: Mapping[str, str] = os.environ) -> 
     Raises SettingsError with every fault at once, each with its variable and value.
     """
     reader = _Reader(options, environ)
-    read = reader.read
-    server_dir = read("CL_SERVER_DIR", parsing.folder, None)
+    settings = Settings(
+        **_places(reader),
+        **_worker(reader),
+        **_service(reader),
+        **_broker(reader),
+        **_log(reader),
+        plugin_timeout=_plugin_timeout(reader),
+    )
+    reader.finish()
+    _make_data_folder(settings.server_dir)
+    return settings
+
+
+def has_server_dir(environ: Mapping[str, str] = os.environ) -> bool:
+    """Tell whether a data folder is set, for commands that only look into the database if they can."""
+    return bool(environ.get("CL_SERVER_DIR"))
+
+
+def _places(reader: _Reader) -> dict[str, Any]:
+    server_dir = reader.read("CL_SERVER_DIR", parsing.folder, None)
     if server_dir is None and not reader.faults:
         reader.faults.append("CL_SERVER_DIR is not set: name the data folder, the one that holds media_store.db")
     base = server_dir or Path("/")
-    settings = Settings(
-        server_dir=base,
-        database_url=read("DATABASE_URL", parsing.database_url, f"sqlite:///{base}/media_store.db"),
-        storage_dir=read("COMPUTE_STORAGE_DIR", parsing.folder, base / "compute"),
-        media_dir=read("MEDIA_STORAGE_DIR", parsing.folder, base / "media"),
-        allow_dirs=read("CLWORKER_ALLOW_DIR", parsing.folders, (), "allow_dir"),
-        worker_id=read("WORKER_ID", parsing.worker_id, "worker-default", "worker_id"),
-        tasks=read("WORKER_SUPPORTED_TASKS", parsing.names, (), "tasks"),
-        poll_interval=read("WORKER_POLL_INTERVAL", parsing.seconds, 5.0, "poll_interval"),
-        time_limit=read("CLWORKER_TIME_LIMIT", parsing.seconds, None, "time_limit"),
-        memory_limit_mib=read("CLWORKER_MEMORY_LIMIT", parsing.mebibytes, None, "memory_limit"),
-        broadcast_type=read("BROADCAST_TYPE", parsing.one_of("mqtt", "noop"), "mqtt"),
-        mqtt_host=read("MQTT_BROKER", parsing.host, "localhost"),
-        mqtt_port=read("MQTT_PORT", parsing.port, 1883),
-        mqtt_topic=read("MQTT_TOPIC", parsing.topic, "cl_server"),
-        capability_topic_prefix=read("CAPABILITY_TOPIC_PREFIX", parsing.topic, "inference/workers"),
-        heartbeat_interval=read("MQTT_HEARTBEAT_INTERVAL", parsing.seconds, 30.0),
-        plugin_timeout=_plugin_timeout(reader),
-        **_log(reader),
-    )
-    reader.finish()
-    _make_data_folder(base)
-    return settings
+    return {
+        "server_dir": base,
+        "database_url": reader.read("DATABASE_URL", parsing.database_url, f"sqlite:///{base}/media_store.db"),
+        "storage_dir": reader.read("COMPUTE_STORAGE_DIR", parsing.folder, base / "compute"),
+        "media_dir": reader.read("MEDIA_STORAGE_DIR", parsing.folder, base / "media"),
+        "allow_dirs": reader.read("CLWORKER_ALLOW_DIR", parsing.folders, _NO_FOLDERS, "allow_dir"),
+    }
+
+
+def _worker(reader: _Reader) -> dict[str, Any]:
+    read, own = reader.read, reader.read_own
+    return {
+        "worker_id": read("WORKER_ID", parsing.worker_id, "worker-default", "worker_id"),
+        "tasks": read("WORKER_SUPPORTED_TASKS", parsing.names, _NO_NAMES, "tasks"),
+        "poll_interval": read("WORKER_POLL_INTERVAL", parsing.seconds, 5.0, "poll_interval"),
+        "concurrency": own("concurrency", parsing.count, 1),
+        "time_limit": own("time_limit", parsing.seconds, None),
+        "memory_limit_mib": own("memory_limit", parsing.mebibytes, None),
+        "max_jobs_per_slot": own("max_jobs_per_slot", parsing.count, None),
+        "max_memory_per_slot_mib": own("max_memory_per_slot", parsing.mebibytes, None),
+        "drain_timeout": own("drain_timeout", parsing.seconds, 30.0),
+        "takeover": own("takeover", parsing.switch, False),
+    }
+
+
+def _service(reader: _Reader) -> dict[str, Any]:
+    # systemd's own variables, see sd_notify(3).
+    return {
+        "notify_socket": reader.read("NOTIFY_SOCKET", str, None),
+        "watchdog_interval": reader.read("WATCHDOG_USEC", parsing.microseconds, None),
+    }
+
+
+def _broker(reader: _Reader) -> dict[str, Any]:
+    read, own = reader.read, reader.read_own
+    password = own("mqtt_password", str, None, secret=True)
+    return {
+        "broadcast_type": read("BROADCAST_TYPE", parsing.one_of("mqtt", "noop"), "mqtt"),
+        "mqtt_host": read("MQTT_BROKER", parsing.host, "localhost"),
+        "mqtt_port": read("MQTT_PORT", parsing.port, 1883),
+        "mqtt_topic": read("MQTT_TOPIC", parsing.topic, "cl_server"),
+        "capability_topic_prefix": read("CAPABILITY_TOPIC_PREFIX", parsing.topic, "inference/workers"),
+        "heartbeat_interval": read("MQTT_HEARTBEAT_INTERVAL", parsing.seconds, 30.0),
+        "mqtt_user": own("mqtt_user", parsing.user_name, None),
+        "mqtt_password": own("mqtt_password_file", parsing.secret_file, password),
+        "mqtt_ca": own("mqtt_ca", parsing.readable_file, None),
+        "mqtt_cert": own("mqtt_cert", parsing.readable_file, None),
+        "mqtt_key": own("mqtt_key", parsing.readable_file, None),
+    }
 
 
 def _log(reader: _Reader) -> dict[str, Any]:

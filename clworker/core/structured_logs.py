@@ -13,6 +13,8 @@ from typing import Any
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 
+from clworker.core.printable import printable
+from clworker.core.records import extras
 from clworker.core.secrets import masked
 from clworker.core.settings import LogSettings
 
@@ -23,8 +25,9 @@ def configure(settings: LogSettings, **context: str) -> None:
     """Set up structlog and the root logger of this process; ``context`` goes into every line."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
+        _always(context),
         structlog.stdlib.add_log_level,
-        structlog.stdlib.ExtraAdder(),
+        _add_extras,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     handler = logging.StreamHandler(sys.stderr)
@@ -41,16 +44,18 @@ def configure(settings: LogSettings, **context: str) -> None:
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.make_filtering_bound_logger(settings.log_level),
+        wrapper_class=structlog.make_filtering_bound_logger(root.level),
         cache_logger_on_first_use=False,
     )
-    structlog.contextvars.bind_contextvars(**context)
 
 
 def _rendering(settings: LogSettings) -> list[Any]:
     if settings.log_format == "console":
         return [
+            structlog.processors.format_exc_info,
+            _exception_as_text,
             _mask,
+            _without_control_characters,
             structlog.dev.ConsoleRenderer(
                 colors=settings.colour and sys.stderr.isatty(),
                 exception_formatter=structlog.dev.plain_traceback,
@@ -58,6 +63,45 @@ def _rendering(settings: LogSettings) -> list[Any]:
         ]
     without_locals = ExceptionDictTransformer(show_locals=False)
     return [structlog.processors.ExceptionRenderer(without_locals), _mask, structlog.processors.JSONRenderer()]
+
+
+def _always(context: dict[str, str]) -> Any:
+    """Return a processor that adds the same fields in every thread; context variables are each thread's own."""
+
+    def add(_logger: Any, _method: str, event: Event) -> Event:
+        return {**context, **event}
+
+    return add
+
+
+def _add_extras(_logger: Any, _method: str, event: Event) -> Event:
+    """Add what a stdlib record carries; the fields that every line has keep their meaning."""
+    record = event.get("_record")
+    for key, value in ({} if record is None else extras(record)).items():
+        event.setdefault(key, value)
+    return event
+
+
+def _exception_as_text(_logger: Any, _method: str, event: Event) -> Event:
+    """Write out the exception of a task, which comes structured from its process."""
+    if isinstance(event.get("exception"), list):
+        event["exception"] = "\n".join(
+            line
+            for failure in event["exception"]
+            for line in (
+                f"{failure['exc_type']}: {failure['exc_value']}",
+                *(f"  {frame['filename']}:{frame['lineno']} in {frame['name']}" for frame in failure["frames"]),
+            )
+        )
+    return event
+
+
+def _without_control_characters(_logger: Any, _method: str, event: Event) -> Event:
+    """Keep what tasks and other programs say from driving the terminal."""
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = printable(value, keep="\n" if key == "exception" else "")
+    return event
 
 
 def _mask(_logger: Any, _method: str, event: Event) -> Event:

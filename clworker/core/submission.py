@@ -5,11 +5,12 @@ So a submission that is killed leaves no job without its input.
 
 import os
 import shutil
+import signal
 import stat
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,8 @@ def check_inputs(inputs: Sequence[Path]) -> None:
 def submit(settings: Settings, store: Store, request: JobRequest, prepared: PreparedParams) -> ComputeJob:
     """Stage the inputs and queue the job. Raises StagingFailed and StoreUnavailable, leaving nothing."""
     job_id = str(uuid.uuid4())
-    with _removed_on_failure(settings.job_dir(job_id)) as folder:
+    folder = settings.job_dir(job_id)
+    with _removed_on_failure(folder) as undo:
         paths: dict[str, Any] = {}
         if prepared.takes_files:
             names = unique_names([path.name for path in request.inputs])
@@ -62,11 +64,14 @@ def submit(settings: Settings, store: Store, request: JobRequest, prepared: Prep
                 "input_paths": [str(path) for path in staged],
                 "output_paths": [str(target / name) for name in outputs],
             }
-        store.jobs.add(NewJob(job_id, request.task_type, {**prepared.values, **paths}, request.priority))
-    job = store.jobs.get(job_id)
-    if job is None:
+        job = NewJob(job_id, request.task_type, {**prepared.values, **paths}, request.priority)
+        with _ctrl_c_held_back():
+            store.jobs.add(job)
+            undo.pop_all()
+    queued = store.jobs.get(job_id)
+    if queued is None:
         raise JobNotFound(f"job {job_id} was deleted as soon as it was queued")
-    return job
+    return queued
 
 
 def output_names(input_names: Sequence[str], output_format: str | None) -> list[str]:
@@ -117,11 +122,22 @@ def _copy_all(sources: Sequence[Path], targets: Sequence[Path]) -> None:
 
 
 @contextmanager
-def _removed_on_failure(folder: Path) -> Iterator[Path]:
-    try:
-        yield folder
-    except BaseException as failure:
-        shutil.rmtree(folder, ignore_errors=True)
-        if isinstance(failure, OSError):
+def _removed_on_failure(folder: Path) -> Iterator[ExitStack]:
+    """Remove the folder if the block fails, unless it empties the stack that it is given."""
+    with ExitStack() as undo:
+        undo.callback(shutil.rmtree, folder, ignore_errors=True)
+        try:
+            yield undo
+        except OSError as failure:
             raise StagingFailed(f"cannot stage the inputs in {folder}: {failure.strerror or failure}") from failure
-        raise
+        undo.pop_all()
+
+
+@contextmanager
+def _ctrl_c_held_back() -> Iterator[None]:
+    """Let Ctrl-C wait for the end of the block, where it is known whether the job is queued."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

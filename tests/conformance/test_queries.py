@@ -6,9 +6,10 @@ import pytest
 
 from clworker.core.errors import JobNotFound, UsageFault
 from clworker.core.models import ComputeJobStatus, JobFilter
-from clworker.core.store.identity import Instance, LockFile
+from clworker.core.store.identity import LockFile
 from tests.conformance.conftest import TASK, Bench
 from tests.support import databases
+from tests.support.instances import new_instance
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def test_jobs_of_one_creation_time_are_listed_by_their_rows(bench: Bench) -> Non
 def test_a_workers_jobs_are_those_that_any_of_its_instances_has_claimed(bench: Bench) -> None:
     lock = LockFile("/nowhere", 0, 0)
     for number, name in enumerate(["ann", "bob", "ann"]):
-        instance = Instance.new(name)
+        instance = new_instance(name)
         bench.store.instances.register(instance, lock)
         bench.queue(f"job-{number}", created_at=number)
         bench.claim(instance.instance)

@@ -17,6 +17,7 @@ from tests.conformance.conftest import TASK, Bench
 from tests.support import databases, foreign
 from tests.support.clock import Clock
 from tests.support.holder import held_job
+from tests.support.instances import new_instance
 from tests.support.waiting import wait_until
 
 DAY = 86_400_000
@@ -27,7 +28,7 @@ def dead_instances(store: Store) -> list[str]:
 
 
 def registered(bench: Bench, worker_id: str = "worker") -> tuple[Instance, InstanceLock]:
-    instance = Instance.new(worker_id)
+    instance = new_instance(worker_id)
     lock = InstanceLock(bench.path, instance)
     bench.store.instances.register(instance, lock.file)
     return instance, lock
@@ -37,7 +38,7 @@ def registered(bench: Bench, worker_id: str = "worker") -> tuple[Instance, Insta
 
 
 def test_a_lock_is_held_until_its_process_and_all_its_children_are_gone(tmp_path: Path) -> None:
-    lock = InstanceLock(tmp_path / "media_store.db", Instance.new("worker"))
+    lock = InstanceLock(tmp_path / "media_store.db", new_instance())
     lock.needed_as_proof = True
     assert is_dead(lock.file) is False
     waiting = [sys.executable, "-S", "-c", "import sys; sys.stdin.read()"]
@@ -52,7 +53,7 @@ def test_a_lock_is_held_until_its_process_and_all_its_children_are_gone(tmp_path
 
 
 def test_two_that_look_at_once_do_not_take_each_other_for_the_owner(tmp_path: Path) -> None:
-    lock = InstanceLock(tmp_path / "media_store.db", Instance.new("worker"))
+    lock = InstanceLock(tmp_path / "media_store.db", new_instance())
     lock.needed_as_proof = True
     lock.__exit__()
     with ThreadPoolExecutor(4) as threads:
@@ -61,13 +62,13 @@ def test_two_that_look_at_once_do_not_take_each_other_for_the_owner(tmp_path: Pa
 
 @pytest.mark.parametrize("needed", [True, False])
 def test_the_file_stays_only_where_it_is_needed_as_proof(tmp_path: Path, needed: bool) -> None:
-    with InstanceLock(tmp_path / "media_store.db", Instance.new("worker")) as lock:
+    with InstanceLock(tmp_path / "media_store.db", new_instance()) as lock:
         lock.needed_as_proof = needed
     assert Path(lock.file.path).exists() is needed
 
 
 def test_another_file_in_its_place_proves_nothing(tmp_path: Path) -> None:
-    lock = InstanceLock(tmp_path / "media_store.db", Instance.new("worker"))
+    lock = InstanceLock(tmp_path / "media_store.db", new_instance())
     path = Path(lock.file.path)
     path.rename(path.with_suffix(".old"))  # keeps the inode in use
     path.touch()
@@ -84,7 +85,7 @@ def test_a_folder_that_takes_no_lock_file_is_the_stores_trouble(tmp_path: Path) 
     with pytest.raises(
         StoreUnavailable, match=f"cannot lock {tmp_path}/clworker-locks/.*: (Not a directory|File exists)"
     ):
-        InstanceLock(tmp_path / "media_store.db", Instance.new("worker"))
+        InstanceLock(tmp_path / "media_store.db", new_instance())
 
 
 # Who is dead.
@@ -222,7 +223,7 @@ def test_an_instance_cannot_end_while_a_claim_of_it_is_open(bench: Bench) -> Non
 
 def test_what_ended_long_ago_is_forgotten_and_nothing_else(bench: Bench, clock: Clock) -> None:
     lock = LockFile("/nowhere", 0, 0)
-    old, busy, recent = (Instance.new(name) for name in ("old", "busy", "recent"))
+    old, busy, recent = (new_instance(name) for name in ("old", "busy", "recent"))
     for instance in (old, busy):
         bench.store.instances.register(instance, lock)
         bench.submit(f"job of {instance.worker_id}")

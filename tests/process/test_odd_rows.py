@@ -26,9 +26,3 @@ def test_an_odd_job_ends_in_error_at_once(program: Program, database: Path, para
     assert (once.code, once.json["status"], once.json["error_message"]) == (1, "error", message)
     row = databases.rows(database, "SELECT retry_count FROM jobs")
     assert row == [{"retry_count": 0}]
-
-
-def test_an_id_that_is_not_utf8_is_a_usage_error(program: Program, database: Path) -> None:
-    databases.create(database, "first")
-    shown = program.run("jobs", "show", "caf\udce9")
-    assert (shown.code, shown.errors) == (2, [r"'caf\udce9' is no valid text: no database can hold it"])

@@ -115,7 +115,7 @@ def test_valid_values_survive_being_typed_checked_and_stored(values: dict[str, A
     parsed = params.parse_values(Params, texts)
     model = params.validate(Params, {**parsed, **PATHS})
     stored = {name: model.model_dump(mode="json")[name] for name in parsed}
-    params.check_json(stored)
+    params.check_finite(stored)
     assert json.loads(json.dumps(stored)) == values
     assert params.validate(Params, {**stored, **PATHS}) == model
 
@@ -200,7 +200,7 @@ def test_a_task_without_files_may_have_a_parameter_named_like_paths() -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), [1, float("-inf")], {"deep": {"x": float("nan")}}])
 def test_what_json_cannot_say_is_refused_by_its_name(value: object) -> None:
     with pytest.raises(ParamsRefused, match=r"^params: ratio: .* cannot be written as JSON$"):
-        params.check_json({"size": 1, "ratio": value})
+        params.check_finite({"size": 1, "ratio": value})
 
 
 def test_unknown_names_are_those_that_the_schema_ignores() -> None:

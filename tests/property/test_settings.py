@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from clworker.core.errors import SettingsError
@@ -162,7 +162,7 @@ def test_commands_that_need_less_read_less() -> None:
         load_task_settings({}, {"LOG_LEVEL": "x", "CLWORKER_PLUGIN_TIMEOUT": "0"})
 
 
-passwords = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=8)
+passwords = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")).map("§{}".format)
 PLACES = [
     "postgresql://cl:{}@db/media",
     "postgresql://cl@corp:{}@db/media",
@@ -183,7 +183,6 @@ PLACES = [
 @one_folder_for_all
 @given(password=passwords, place=st.sampled_from(PLACES), variable=st.sampled_from(["DATABASE_URL", "MQTT_BROKER"]))
 def test_no_password_is_ever_in_a_message(tmp_path: Path, password: str, place: str, variable: str) -> None:
-    assume(password not in place)
     (fault,) = faults_of(tmp_path, {variable: place.format(password)})
     assert fault.startswith(f"{variable}: ")
     assert password not in fault

@@ -36,7 +36,7 @@ def missing(service: str) -> None:
 
 
 @contextmanager
-def mosquitto(folder: Path) -> Iterator[int]:
+def mosquitto(folder: Path, access: str = "allow_anonymous true") -> Iterator[int]:
     """Run a broker for the time of the block and yield its port."""
     program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
     if program is None:
@@ -44,7 +44,7 @@ def mosquitto(folder: Path) -> Iterator[int]:
         return
     port = free_port()
     config = folder / "mosquitto.conf"
-    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n")
+    config.write_text(f"listener {port} 127.0.0.1\n{access}\npersistence false\n")
     process = subprocess.Popen([program, "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         wait_until(lambda: accepts(port), "mosquitto listens")

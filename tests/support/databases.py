@@ -3,8 +3,8 @@
 import json
 import sqlite3
 import time
-from collections.abc import Iterable
-from contextlib import closing
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -77,3 +77,12 @@ def execute(path: Path, statement: str, *values: Any) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(statement, values)
         connection.commit()
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the write lock for the time of the block, as a slow writer does."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")

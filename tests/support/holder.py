@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from clworker.core.store.identity import Instance, InstanceLock
+from clworker.core.store.identity import InstanceLock
 from clworker.core.store.store import Store
+from tests.support.instances import new_instance
 
 _WAIT = [sys.executable, "-S", "-c", "import sys; sys.stdin.read()"]
 
@@ -45,7 +46,7 @@ def held_job(path: Path, worker_id: str, task_type: str, *, child: bool = False)
 def main() -> None:
     """Hold a job until standard input is closed."""
     path, worker_id, task_type, child = sys.argv[1:]
-    instance = Instance.new(worker_id)
+    instance = new_instance(worker_id)
     lock = InstanceLock(Path(path), instance)
     store = Store(f"sqlite:///{path}")
     store.instances.register(instance, lock.file)

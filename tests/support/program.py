@@ -103,6 +103,21 @@ class Program:
             )
         )
 
+    def drain(self, **changes: str | None) -> "Drained":
+        """Run every queued job in one worker, which pays for its start only once."""
+        done = subprocess.run(
+            [*self.prefix, sys.executable, "-P", Path(__file__).with_name("drain.py")],
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            env=self.environment(**changes),
+            stdin=subprocess.DEVNULL,
+            cwd=self.cwd,
+        )
+        result = Result(done.returncode, done.stdout, done.stderr)
+        assert result.code == 0, result.stderr
+        return Drained([json.loads(line) for line in done.stdout.splitlines()], result.log)
+
     def submit(self, *args: str | Path, **changes: str | None) -> str:
         """Submit a job and return its id."""
         return self.ok("jobs", "submit", *args, **changes).stdout.strip()
@@ -110,6 +125,22 @@ class Program:
     def show(self, job_id: str) -> Any:
         """Return ``jobs show`` of one job."""
         return self.ok("jobs", "show", job_id, "-f", "json").json
+
+
+@dataclass
+class Drained:
+    """The jobs as they stood after each attempt, in the order of the attempts, and the log."""
+
+    attempts: list[dict[str, Any]]
+    log: list[dict[str, Any]]
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """Return the job after its last attempt."""
+        return [job for job in self.attempts if job["job_id"] == job_id][-1]
+
+    def logged(self, job_id: str, event: str) -> list[dict[str, Any]]:
+        """Return the log lines of this event about the job."""
+        return [line for line in self.log if line.get("job_id") == job_id and line["event"] == event]
 
 
 @dataclass

@@ -11,12 +11,13 @@ import sqlalchemy as sa
 
 from clworker.core.errors import JobNotFound
 from clworker.core.models import Cause, JobFilter, Outcome
-from clworker.core.store.identity import Instance, LockFile
+from clworker.core.store.identity import LockFile
 from clworker.core.store.store import Store
 from tests.support import databases
+from tests.support.instances import new_instance
 
 TASK = "image_resize"
-INSTANCE = Instance.new("worker")
+INSTANCE = new_instance()
 LISTED_BY_AGE = {"SCAN jobs USING INDEX ix_jobs_created_at"}
 """Newest first, until the limit is reached: a scan only by its name."""
 

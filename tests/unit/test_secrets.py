@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clworker.core.secrets import masked, masked_value
+from clworker.core.secrets import masked, masked_whole
 
 unreserved = st.text("abcXYZ012-._~!$&()*+,;=%:@/?#[]", min_size=6)
 
 
-@pytest.mark.parametrize("hide", [masked, masked_value])
+@pytest.mark.parametrize("hide", [masked, masked_whole])
 @pytest.mark.parametrize(
     ("text", "hidden"),
     [
@@ -29,7 +29,7 @@ def test_a_password_is_hidden(hide: Callable[[str], str], text: str, hidden: str
     assert hide(text) == hidden
 
 
-@pytest.mark.parametrize("hide", [masked, masked_value])
+@pytest.mark.parametrize("hide", [masked, masked_whole])
 @pytest.mark.parametrize(
     "text",
     [
@@ -47,7 +47,7 @@ def test_text_without_a_password_stays_as_it_is(hide: Callable[[str], str], text
 
 def test_a_time_and_an_address_are_no_credentials_but_in_a_single_value() -> None:
     text = "12:30 me@example.org"
-    assert (masked(text), masked_value(text)) == (text, "12:***@example.org")
+    assert (masked(text), masked_whole(text)) == (text, "12:***@example.org")
 
 
 def test_every_url_of_a_longer_text_is_masked() -> None:
@@ -55,14 +55,13 @@ def test_every_url_of_a_longer_text_is_masked() -> None:
     assert masked(text) == 'cannot reach "postgresql://a:***@db/x" nor amqp://b:***@mq, see http://host:80/'
 
 
-@given(before=st.text(), password=unreserved, after=st.text("abc /."))
+@given(before=st.text(st.characters(exclude_characters="=")), password=unreserved, after=st.text("abc /."))
 def test_a_well_formed_password_never_gets_through(before: str, password: str, after: str) -> None:
     hidden = masked(f"{before} postgresql://cl:{password}@db {after}")
-    assert password not in hidden.removeprefix(masked(before))
-    assert hidden.endswith(f"postgresql://cl:***@db {after}")
+    assert hidden == f"{masked(before)} postgresql://cl:***@db {after}"
 
 
 @given(text=st.text())
 def test_masking_twice_changes_no_more(text: str) -> None:
     assert masked(masked(text)) == masked(text)
-    assert masked_value(masked_value(text)) == masked_value(text)
+    assert masked_whole(masked_whole(text)) == masked_whole(text)

@@ -1,119 +1,103 @@
-"""Tells the other programs about jobs, over MQTT or not at all.
+"""Tells the other programs about jobs and about this worker, over MQTT or not at all.
 
 A broadcaster never holds up a job: publishing returns at once, a broker that is away costs
 one warning, and what waits for it in memory is bounded.
 """
 
-import logging
 import secrets
 import time
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
-from clworker.core.presence.messages import JobEvent
-from clworker.core.settings import Settings
+from clworker.core.presence.messages import Capability, JobEvent
+from clworker.core.presence.port import Broadcaster, Presence
+from clworker.core.settings import BrokerSettings
+
+if TYPE_CHECKING:
+    from clworker.core.presence.link import MqttLink
 
 PATIENCE = 2.0
 """Seconds that a command waits, all in all, for a broker that does not answer."""
-
-_MAX_QUEUED = 1000
-_KEEPALIVE = 15
-_log = logging.getLogger("clworker.presence")
-
-
-class Broadcaster(Protocol):
-    """The port to the outside."""
-
-    def publish_event(self, event: JobEvent) -> None:
-        """Send a job event if and when that is possible. Never blocks and never raises."""
-
-    def close(self) -> None:
-        """Wait a moment for what is on its way, then disconnect. Safe to call twice."""
 
 
 class NoopBroadcaster:
     """Publishes nothing (``BROADCAST_TYPE=noop``)."""
 
+    def appear(self, presence: Presence) -> None:
+        """Stay unseen."""
+
     def publish_event(self, event: JobEvent) -> None:
         """Drop the event."""
+
+    def publish_capability(self, capability: Capability) -> None:
+        """Drop the message."""
+
+    def clear_retained(self) -> bool:
+        """There is nothing to remove."""
+        return True
 
     def close(self) -> None:
         """Do nothing."""
 
 
 class MqttBroadcaster:
-    """Publishes through paho-mqtt, whose own thread connects at the first event and sends."""
+    """Publishes over a link, which connects when there is something to say."""
 
-    def __init__(self, settings: Settings, client_id: str) -> None:
+    def __init__(self, settings: BrokerSettings, client_id: str) -> None:
         """``client_id`` must be this process's alone."""
         self._settings = settings
         self._client_id = client_id
-        self._where = f"{settings.mqtt_host}:{settings.mqtt_port}"
-        self._client: Any = None
-        self._deadline = 0.0
-        self._failed = False
-        self._published = 0
-        self._acknowledged = 0
+        self._link: MqttLink | None = None
+        self._topic: str | None = None
+        self._patient_until = 0.0
+
+    def appear(self, presence: Presence) -> None:
+        """Connect with a Will, and listen for queued jobs."""
+        self._topic = self._settings.capability_topic(presence.worker_id)
+        self._connected(presence)
 
     def publish_event(self, event: JobEvent) -> None:
-        """Queue the event for paho's thread."""
-        if self._client is None:
-            self._client = self._connecting_client()
-        if self._unacknowledged() >= _MAX_QUEUED:
-            return
-        self._client.publish(self._settings.mqtt_topic, event.payload(), qos=1)
-        self._published += 1
+        """Hand the event to the link."""
+        self._connected().publish(self._settings.mqtt_topic, event.payload())
+
+    def publish_capability(self, capability: Capability) -> None:
+        """Hand the message to the link, which repeats it after each connect."""
+        if self._topic is not None:
+            self._connected().retain(self._topic, capability.payload())
+
+    def clear_retained(self) -> bool:
+        """Publish the empty message that removes the retained one."""
+        if self._topic is None:
+            return True
+        return self._connected().retain(self._topic, b"").acknowledged.wait(PATIENCE)
 
     def close(self) -> None:
         """Give the broker until ``PATIENCE`` seconds after the start to acknowledge, then leave."""
-        if self._client is None:
+        link, self._link = self._link, None
+        if link is None:
             return
-        deadline = max(self._deadline, time.monotonic() + 0.2)
-        while self._unacknowledged() and not self._failed and time.monotonic() < deadline:
-            time.sleep(0.005)
-        lost = self._unacknowledged()
-        if lost:
-            _log.warning("job events were not published", extra={"broker": self._where, "events": lost})
-        self._client.disconnect()
-        self._client = None
+        deadline = max(self._patient_until, time.monotonic() + PATIENCE / 4)
+        link.tried.wait(max(0.0, deadline - time.monotonic()))
+        while link.connected.is_set() and link.unacknowledged() and time.monotonic() < deadline:
+            time.sleep(0.002)
+        if link.unacknowledged() and not link.in_trouble:  # a trouble was told already
+            link.note_trouble("it does not confirm job events")
+        link.close()
 
-    def _connecting_client(self) -> Any:
-        from paho.mqtt import client as mqtt  # 100 ms that a command without events does not pay
-        from paho.mqtt import enums
+    def _connected(self, presence: Presence | None = None) -> "MqttLink":
+        if self._link is None:
+            # paho costs 100 ms, which a command that has nothing to say does not pay.
+            from clworker.core.presence.link import MqttLink
 
-        self._deadline = time.monotonic() + PATIENCE
-        client = mqtt.Client(
-            enums.CallbackAPIVersion.VERSION2, client_id=self._client_id, protocol=mqtt.MQTTv311, clean_session=True
-        )
-        client.connect_timeout = PATIENCE
-        client.max_queued_messages_set(_MAX_QUEUED)
-        client.on_publish = self._on_publish
-        client.on_connect = self._on_connect
-        client.on_connect_fail = self._on_connect_fail
-        client.connect_async(self._settings.mqtt_host, self._settings.mqtt_port, keepalive=_KEEPALIVE)
-        client.loop_start()
-        return client
-
-    def _unacknowledged(self) -> int:
-        return self._published - self._acknowledged
-
-    def _on_publish(self, _client: Any, _data: Any, _mid: Any, _reason: Any, _properties: Any) -> None:
-        self._acknowledged += 1
-
-    def _on_connect(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        self._failed = bool(reason.is_failure)
-        if self._failed:
-            _log.warning("MQTT broker refuses the connection", extra={"broker": self._where, "reason": str(reason)})
-
-    def _on_connect_fail(self, _client: Any, _data: Any) -> None:
-        if not self._failed:
-            _log.warning("MQTT broker is out of reach; jobs go on without it", extra={"broker": self._where})
-        self._failed = True
+            self._link = MqttLink(self._settings, self._client_id, presence)
+            self._patient_until = time.monotonic() + PATIENCE
+            self._link.start()
+        return self._link
 
 
 _singleton: Broadcaster | None = None
 
 
-def get_broadcaster(settings: Settings, client_id: str | None = None) -> Broadcaster:
+def get_broadcaster(settings: BrokerSettings, client_id: str | None = None) -> Broadcaster:
     """Return this process's broadcaster, made on the first call.
 
     Without a ``client_id`` one that nobody else has is made up.

@@ -13,10 +13,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from clworker.core.clock import now_ms
-from clworker.core.errors import ClaimLost
+from clworker.core.errors import ClaimLost, InstanceEnded
 from clworker.core.models import Cause, Claim, ComputeJob, ComputeJobStatus, Death, Outcome
 from clworker.core.store.database import Database
-from clworker.core.store.schema import JobsTable, attempts, job_of
+from clworker.core.store.schema import JobsTable, attempts, instances, job_of
 
 
 class Claims:
@@ -42,13 +42,22 @@ class Claims:
     def claim(self, instance: str, task_types: Sequence[str], limit: int = 1) -> list[Claim]:
         """Claim up to ``limit`` queued jobs of these types for idle slots, best first.
 
-        The jobs count as handed to a slot from here on. Raises StoreUnavailable.
+        The jobs count as handed to a slot from here on. Raises InstanceEnded when this
+        instance was ended by another, and StoreUnavailable.
         """
+        if not self.any_waiting(task_types):
+            return []
         with self._database.write() as connection:
+            _see_that_it_lives(connection, instance)
             return [
                 self._open_attempt(connection, instance, row_id)
                 for row_id in self._next_rows(connection, task_types, limit)
             ]
+
+    def any_waiting(self, task_types: Sequence[str]) -> bool:
+        """Tell whether a job of these types is queued, without locking anybody out."""
+        with self._database.read() as connection:
+            return bool(self._next_rows(connection, task_types, 1))
 
     def progress(self, claim: Claim, percent: int) -> None:
         """Write a running job's progress, 0 to 99. Raises ClaimLost, StoreUnavailable."""
@@ -105,6 +114,16 @@ class Claims:
                 rescued.append(self._rescue_one(connection, claim, started))
             _close_attempts(connection, Cause.SUPERSEDED, None, attempts.c.instance == instance)
         return rescued
+
+    def take_over(self, instance: str) -> list[ComputeJob]:
+        """End an instance in favour of another; its jobs go back to the queue uncounted."""
+        with self._database.write() as connection:
+            claims = [claim for claim, _ in self._open_claims(connection, instance)]
+            for claim in claims:
+                self._update(connection, claim, status=str(ComputeJobStatus.QUEUED), progress=0)
+            _close_attempts(connection, Cause.TAKEOVER, None, attempts.c.instance == instance)
+            connection.execute(instances.update().where(instances.c.instance == instance).values(ended_at=now_ms()))
+        return [claim.job for claim in claims]
 
     def _next_rows(self, connection: sa.Connection, task_types: Iterable[str], limit: int) -> list[int]:
         found = [
@@ -203,6 +222,12 @@ class Claims:
             columns.status == str(ComputeJobStatus.PROCESSING),
             columns.started_at == claim.started_at,
         ]
+
+
+def _see_that_it_lives(connection: sa.Connection, instance: str) -> None:
+    ended_at = sa.select(instances.c.ended_at).where(instances.c.instance == instance)
+    if connection.scalar(ended_at) is not None:
+        raise InstanceEnded(f"this worker (instance {instance}) was ended by another that took over its name")
 
 
 def _claim_key(row: Any) -> tuple[int, int, int]:

@@ -33,7 +33,7 @@ class Database:
         self.path = sqlite_path(url)
         self.label = masked(url)
         self.engine = sa.create_engine(
-            # From the path itself: in a URL's text, '?' and '%' of a folder's name would mean something.
+            # Not the URL as text: "?" in a folder's name would begin its query.
             sa.URL.create("sqlite", database=self.path),
             hide_parameters=True,
             poolclass=QueuePool,
@@ -84,8 +84,8 @@ class Database:
 
 def _prepare(connection: Any, busy_timeout: float) -> None:
     connection.isolation_level = None
-    # One damaged text in a row of others must not hide all the other rows.
-    connection.text_factory = lambda text: str(text, "utf-8", "replace")
+    # SQLite keeps whatever bytes others call text; one such row must not stop the queue.
+    connection.text_factory = lambda data: data.decode(errors="replace")
     cursor = connection.cursor()
     try:
         # Only stat the file ourselves, never open it: closing it would drop SQLite's own locks.

@@ -10,11 +10,20 @@ import os
 import socket
 import uuid
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from clworker.core.errors import StoreUnavailable
 
 _FOLDER = "clworker-locks"
+
+
+class Role(StrEnum):
+    """What an instance is; only of RUN there may be one for each name."""
+
+    RUN = "run"
+    ONCE = "once"
+    LIBRARY = "library"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +32,24 @@ class Instance:
 
     instance: str
     worker_id: str
+    role: Role
+    heartbeat_interval: float
     host: str
     boot_id: str
     pid: int
 
     @classmethod
-    def new(cls, worker_id: str) -> "Instance":
-        """Make the identity of this process."""
-        return cls(uuid.uuid4().hex, worker_id, socket.gethostname(), current_boot_id(), os.getpid())
+    def new(cls, worker_id: str, role: Role, heartbeat_interval: float) -> "Instance":
+        """Make the identity of this process; it promises a heartbeat every so many seconds."""
+        return cls(
+            uuid.uuid4().hex,
+            worker_id,
+            role,
+            heartbeat_interval,
+            socket.gethostname(),
+            current_boot_id(),
+            os.getpid(),
+        )
 
 
 @dataclass(frozen=True, slots=True)

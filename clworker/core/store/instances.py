@@ -1,10 +1,13 @@
 """The register of worker instances, by which others can tell whether one lives."""
 
+from typing import Any
+
 import sqlalchemy as sa
 
 from clworker.core.clock import now_ms
+from clworker.core.models import WorkerRecord
 from clworker.core.store.database import Database
-from clworker.core.store.identity import Instance, LockFile, current_boot_id, is_dead
+from clworker.core.store.identity import Instance, LockFile, Role, current_boot_id, is_dead
 from clworker.core.store.schema import attempts, instances
 
 _KEPT_MS = 30 * 86_400_000
@@ -17,23 +20,38 @@ class Instances:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def register(self, instance: Instance, lock: LockFile) -> None:
-        """Write the instance down; it must hold its lock already."""
+    def register(self, instance: Instance, lock: LockFile) -> list[WorkerRecord]:
+        """Write the instance down; it must hold its lock already.
+
+        A worker that ``run`` started gets its name only while no other may still live under
+        it: those that may are returned, and nothing is written. Raises StoreUnavailable.
+        """
         with self._database.write() as connection:
-            connection.execute(
-                instances.insert().values(
-                    instance=instance.instance,
-                    worker_id=instance.worker_id,
-                    host=instance.host,
-                    boot_id=instance.boot_id,
-                    pid=instance.pid,
-                    lock_path=lock.path,
-                    lock_device=lock.device,
-                    lock_inode=lock.inode,
-                    heartbeat=0,
-                    started_at=now_ms(),
+            if instance.role is Role.RUN:
+                named = _record_query().where(
+                    instances.c.worker_id == instance.worker_id, instances.c.role == str(Role.RUN)
                 )
+                rivals = [record for record in map(_record, connection.execute(named)) if record.alive is not False]
+                if rivals:
+                    return rivals
+            connection.execute(instances.insert().values(**_values(instance, lock)))
+        return []
+
+    def beat(self, instance: str) -> bool:
+        """Count a heartbeat; False when somebody has ended this instance."""
+        with self._database.write() as connection:
+            beaten = connection.execute(
+                instances.update()
+                .where(instances.c.instance == instance, instances.c.ended_at.is_(None))
+                .values(heartbeat=instances.c.heartbeat + 1)
             )
+            return beaten.rowcount > 0
+
+    def is_live(self, instance: str) -> bool:
+        """Tell whether nobody has ended this instance."""
+        query = sa.select(instances.c.instance).where(instances.c.instance == instance, instances.c.ended_at.is_(None))
+        with self._database.read() as connection:
+            return connection.scalar(query) is not None
 
     def end(self, instance: str) -> bool:
         """Note that the instance has ended; False, and no note, while a claim of it is open.
@@ -47,17 +65,23 @@ class Instances:
             )
             return ended.rowcount > 0
 
+    def live(self) -> list[WorkerRecord]:
+        """Return every instance that has not been ended, with what its lock says of it."""
+        with self._database.read() as connection:
+            return [_record(row) for row in connection.execute(_record_query())]
+
+    def get(self, instance: str) -> WorkerRecord | None:
+        """Return one instance that has not been ended."""
+        with self._database.read() as connection:
+            row = connection.execute(_record_query().where(instances.c.instance == instance)).one_or_none()
+            return None if row is None else _record(row)
+
     def provably_dead(self) -> list[tuple[str, LockFile]]:
         """Return the instances that never ended but whose lock on this machine is free."""
         query = sa.select(instances).where(instances.c.ended_at.is_(None))
         with self._database.read() as connection:
             rows = connection.execute(query).all()
-        found = [
-            (row.instance, LockFile(row.lock_path, row.lock_device, row.lock_inode))
-            for row in rows
-            if row.boot_id == current_boot_id()
-        ]
-        return [(instance, lock) for instance, lock in found if is_dead(lock)]
+        return [(row.instance, _lock_of(row)) for row in rows if _is_alive(row) is False]
 
     def prune(self) -> None:
         """Forget a batch of what ended more than 30 days ago."""
@@ -67,3 +91,45 @@ class Instances:
         with self._database.write() as connection:
             connection.execute(attempts.delete().where(attempts.c.id.in_(old_attempts)))
             connection.execute(instances.delete().where(instances.c.ended_at < before, ~still_named))
+
+
+def _values(instance: Instance, lock: LockFile) -> dict[str, Any]:
+    return {
+        "instance": instance.instance,
+        "worker_id": instance.worker_id,
+        "role": str(instance.role),
+        "host": instance.host,
+        "boot_id": instance.boot_id,
+        "pid": instance.pid,
+        "lock_path": lock.path,
+        "lock_device": lock.device,
+        "lock_inode": lock.inode,
+        "heartbeat": 0,
+        "heartbeat_interval_ms": int(instance.heartbeat_interval * 1000),
+        "started_at": now_ms(),
+    }
+
+
+def _record_query() -> sa.Select[Any]:
+    running = (
+        sa.select(sa.func.count())
+        .where(attempts.c.instance == instances.c.instance, attempts.c.ended_at.is_(None))
+        .scalar_subquery()
+    )
+    return sa.select(instances, running.label("running")).where(instances.c.ended_at.is_(None))
+
+
+def _record(row: sa.Row[Any]) -> WorkerRecord:
+    fields = row._mapping
+    wanted = {name: fields[name] for name in WorkerRecord.__dataclass_fields__ if name in fields}
+    return WorkerRecord(**wanted, alive=_is_alive(row))
+
+
+def _is_alive(row: sa.Row[Any]) -> bool | None:
+    # A lock file of another run of the kernel, or of another host, proves nothing here.
+    dead = is_dead(_lock_of(row)) if row.boot_id == current_boot_id() else None
+    return None if dead is None else not dead
+
+
+def _lock_of(row: sa.Row[Any]) -> LockFile:
+    return LockFile(row.lock_path, row.lock_device, row.lock_inode)

@@ -18,6 +18,10 @@ SCHEMA_VERSION = 1
 """Version of the ``clworker_`` tables; a database that holds a newer one is left alone."""
 
 
+_DEEPEST = 200
+"""Deeper JSON stays text: what nests it again (a message, a listing) could not be written."""
+
+
 class JsonText(sa.types.TypeDecorator[Any]):
     """JSON kept as text. No value is SQL NULL; text of others that is no JSON is read as it is."""
 
@@ -31,10 +35,27 @@ class JsonText(sa.types.TypeDecorator[Any]):
         if not isinstance(value, (str, bytes)):
             # In a column of type JSON, SQLite keeps text that looks like a number as a number.
             return str(value) if value in (math.inf, -math.inf) else value
+        text = value if isinstance(value, str) else value.decode(errors="replace")
         try:
-            return json.loads(value, parse_constant=_refuse_constant, parse_float=_finite)
+            decoded = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
         except (ValueError, RecursionError):
-            return value if isinstance(value, str) else value.decode(errors="replace")
+            return text
+        return text if _is_nested_deeper(decoded, _DEEPEST) else decoded
+
+
+def _is_nested_deeper(value: Any, limit: int) -> bool:
+    """Tell whether lists and objects are nested deeper than ``limit``; recurses nowhere itself."""
+    level = [value]
+    for _ in range(limit):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, (dict, list))
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return True
 
 
 class PlainText(sa.types.TypeDecorator[str]):
@@ -68,6 +89,7 @@ instances = sa.Table(
     own,
     sa.Column("instance", sa.String(32), primary_key=True),
     sa.Column("worker_id", sa.String(64), nullable=False),
+    sa.Column("role", sa.String(16), nullable=False),
     sa.Column("host", sa.String(255), nullable=False),
     sa.Column("boot_id", sa.String(64), nullable=False),
     sa.Column("pid", sa.Integer, nullable=False),
@@ -75,10 +97,11 @@ instances = sa.Table(
     sa.Column("lock_device", sa.BigInteger, nullable=False),
     sa.Column("lock_inode", sa.BigInteger, nullable=False),
     sa.Column("heartbeat", sa.BigInteger, nullable=False),
+    sa.Column("heartbeat_interval_ms", sa.BigInteger, nullable=False),
     sa.Column("started_at", sa.BigInteger, nullable=False),
     sa.Column("ended_at", sa.BigInteger),
-    sa.Index("clworker_instances_ended", "ended_at"),
     sa.Index("clworker_instances_worker", "worker_id"),
+    sa.Index("clworker_instances_ended", "ended_at"),
 )
 
 attempts = sa.Table(

@@ -1,5 +1,6 @@
 """The database: everything that reads or writes it goes through a Store."""
 
+from clworker.core.store.changes import ChangeProbe
 from clworker.core.store.claims import Claims
 from clworker.core.store.database import BUSY_TIMEOUT, Database
 from clworker.core.store.instances import Instances
@@ -20,6 +21,10 @@ class Store:
         self.jobs = Jobs(self.database, table)
         self.claims = Claims(self.database, table)
         self.instances = Instances(self.database)
+
+    def watch_changes(self) -> ChangeProbe:
+        """Open a probe that tells of other connections' commits."""
+        return ChangeProbe(self.database.path)
 
     def close(self) -> None:
         """Close every connection."""

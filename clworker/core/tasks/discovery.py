@@ -53,8 +53,9 @@ class PluginHost:
         ours, theirs = socket.socketpair()
         self.output = OutputTap()
         with theirs:
+            # -u: what a plugin prints comes at once, and is neither lost nor printed again by a fork.
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", module, str(theirs.fileno()), str(os.getpid())],
+                [sys.executable, "-P", "-u", "-m", module, str(theirs.fileno()), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=self.output.write_end,
                 stderr=self.output.write_end,
@@ -125,7 +126,8 @@ async def _collect(host: PluginHost, timeout: float) -> tuple[list[TaskInfo], tu
     entry: Message | None = None
     while True:
         try:
-            report = await asyncio.wait_for(host.channel.receive(), timeout)
+            async with asyncio.timeout(timeout):
+                report = await host.channel.receive()
         except TimeoutError:
             await host.end(kill=True)
             return tasks, _culprit(entry, f"it was still being imported after {timeout:g} s")

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 from clworker.core.errors import ParamsRefused
-from clworker.core.frames import BlockingChannel, Message
+from clworker.core.frames import BlockingChannel, Message, encode
 from clworker.core.tasks import params, process
 from clworker.core.tasks.loading import load_all
+from clworker.core.tasks.messages import describe_exception
 
 
 def main() -> None:
@@ -29,9 +30,13 @@ def main() -> None:
 def _answer(registry: dict[str, Any], request: Message) -> Message:
     try:
         answer: Callable[[Any, Message], Message] = {"describe": _describe, "prepare": _prepare}[request["type"]]
-        return {"type": "answer", **answer(registry[request["task_type"]].get_schema(), request)}
+        found = {"type": "answer", **answer(registry[request["task_type"]].get_schema(), request)}
+        encode(found)  # raises for what JSON cannot say
     except ParamsRefused as refusal:
         return {"type": "refused", "reason": str(refusal)}
+    except Exception as failure:  # the schema is the plugin's code and may raise anything
+        return {"type": "refused", "reason": f"the task's schema cannot be used: {describe_exception(failure)}"}
+    return found
 
 
 def _describe(schema: params.Schema, _request: Message) -> Message:
@@ -49,10 +54,10 @@ def _prepare(schema: params.Schema, request: Message) -> Message:
     else:
         model = params.validate(schema, {**values, "input_paths": paths, "output_paths": paths})
     checked = model.model_dump(mode="json", by_alias=True)
-    chosen = {name: checked.get(name, values[name]) for name in values}
-    params.check_json(chosen)
+    kept = {name: checked.get(name, values[name]) for name in values}
+    params.check_finite(kept)
     return {
-        "params": chosen,
+        "params": kept,
         "takes_files": params.takes_files(schema),
         "format": checked.get("format"),
     }

@@ -15,8 +15,13 @@ def describe_exception(failure: BaseException) -> str:
 
 
 def one_line(text: str) -> str:
-    """Fold white space and cut what is too long for one line of a listing."""
-    folded = " ".join(text.split())
+    """Fold line breaks, escape what no database stores, and cut what is too long for a listing.
+
+    Blanks inside a line stay: they may belong to a file's name.
+    """
+    folded = " ".join(filter(None, map(str.strip, text.splitlines())))
+    # Names that are no UTF-8 come as lone surrogates, which SQLite refuses; PostgreSQL refuses NUL.
+    folded = folded.encode(errors="backslashreplace").decode().replace("\0", "\\x00")
     return folded if len(folded) <= _LONGEST else folded[: _LONGEST - 1] + "…"
 
 

@@ -64,13 +64,13 @@ def parse_values(schema: Schema, texts: Mapping[str, str]) -> dict[str, Any]:
     return values
 
 
-def check_json(values: Mapping[str, Any]) -> None:
-    """See that values can be stored. Raises ParamsRefused for what JSON cannot say, such as NaN."""
+def check_finite(values: Mapping[str, Any]) -> None:
+    """See that every value has a form in JSON. Raises ParamsRefused for NaN and infinity."""
     for name, value in values.items():
         try:
             json.dumps(value, allow_nan=False)
-        except (TypeError, ValueError, RecursionError):
-            raise ParamsRefused(f"params: {name}: {shortened(value)} cannot be written as JSON") from None
+        except ValueError as failure:
+            raise ParamsRefused(f"params: {name}: {shortened(value)} cannot be written as JSON") from failure
 
 
 def describe(schema: Schema) -> list[dict[str, Any]]:

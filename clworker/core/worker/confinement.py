@@ -29,10 +29,13 @@ class Target:
 
 def open_input(path: str, roots: Sequence[Path]) -> int:
     """Open one input file for reading. Raises PathRefused with the reason for people."""
-    real = _resolved(path, "input")
+    _check(path, "input")
+    real = os.path.realpath(path)
     root = _root_of(real, roots)
     if root is None:
         raise PathRefused(f"input is outside the folders that jobs may read: {path} (see --allow-dir)")
+    if real == root:
+        raise PathRefused(f"input is a folder, but a file is needed: {path}")
     try:
         folder = _walk(root, os.path.dirname(real), create=None)
         try:
@@ -55,15 +58,18 @@ def open_input(path: str, roots: Sequence[Path]) -> int:
 
 def output_target(path: str, roots: Sequence[Path]) -> Target:
     """Check where an output would go. Raises PathRefused with the reason for people."""
-    name = os.path.basename(path) if isinstance(path, str) else ""
-    if name in ("", ".", ".."):
-        raise PathRefused(f"output path names no file: {path!r}")
-    folder = _resolved(os.path.dirname(path), "output")
+    _check(path, "output")
+    name = os.path.basename(path)
+    folder = os.path.realpath(os.path.dirname(path))
     if _root_of(folder, roots) is None:
         raise PathRefused(f"output is outside the folders that jobs may write to: {path} (see --allow-dir)")
-    if os.path.isdir(os.path.join(folder, name)):
-        raise PathRefused(f"output path is a folder: {path}")
     return Target(path, folder, name)
+
+
+def refuse_folder(target: Target) -> None:
+    """Raise PathRefused when there is a folder where the output would go."""
+    if os.path.isdir(os.path.join(target.folder, target.name)):
+        raise PathRefused(f"output path is a folder: {target.path}")
 
 
 @contextmanager
@@ -87,14 +93,17 @@ def opened_folder(target: Target, roots: Sequence[Path], created: list[str] | No
         os.close(fd)
 
 
-def _resolved(path: str, kind: str) -> str:
+def _check(path: str, kind: str) -> None:
     try:
-        os.fsencode(path)
-        if not os.path.isabs(path) or "\0" in path:
-            raise PathRefused(f"{kind} path is not absolute: {path!r}")
-        return os.path.realpath(path)
-    except (ValueError, OSError):
-        raise PathRefused(f"{kind} path holds characters that no file name can have: {path!r}") from None
+        encoded = os.fsencode(path)
+    except UnicodeEncodeError:
+        encoded = b"\0"
+    if b"\0" in encoded:
+        raise PathRefused(f"{kind} path holds characters that no file name can have: {path!r}")
+    if not os.path.isabs(path):
+        raise PathRefused(f"{kind} path is not absolute: {path!r}")
+    if os.path.basename(path) in ("", ".", ".."):
+        raise PathRefused(f"{kind} path names no file: {path!r}")
 
 
 def _root_of(real: str, roots: Sequence[Path]) -> str | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +10,11 @@ import structlog
 
 from clworker.core.errors import ClaimLost, PathRefused, StoreUnavailable
 from clworker.core.models import Cause, Claim, ComputeJobStatus, Death, Outcome
-from clworker.core.presence.broadcaster import Broadcaster
 from clworker.core.presence.messages import JobEvent
+from clworker.core.presence.port import Broadcaster
 from clworker.core.settings import Settings
 from clworker.core.store.store import Store
+from clworker.core.tasks.messages import one_line
 from clworker.core.worker.ledger import Ledger
 from clworker.core.worker.limits import Exceeded, first_exceeded
 from clworker.core.worker.outputs import Placement
@@ -21,6 +22,9 @@ from clworker.core.worker.slots import Slot
 
 PROGRESS_EVERY = 0.5
 """Seconds between two writes of one job's progress."""
+
+UNTOLD = 0.02
+"""Seconds after which the start of a job is told; of shorter jobs only the outcome is."""
 
 _log = structlog.get_logger("clworker.worker")
 
@@ -49,9 +53,11 @@ class Execution:
         self._progress = 0
         self._progressed = asyncio.Event()
         self._claim_lost = asyncio.Event()
+        self._answered = False
 
     async def run(self) -> None:
         """Run the job to its recorded end. Raises StoreUnavailable when that had to be given up."""
+        self._slot.busy = True
         self._slot.output.context = {"job_id": self._claim.job_id, "task_type": self._claim.job.task_type}
         try:
             await self._conclude(await self._first_of_all())
@@ -60,6 +66,7 @@ class Execution:
         finally:
             await self._end_slot_unless_idle()
             await self._around.ledger.call(self._placement.discard)
+            self._slot.busy = False
 
     async def _first_of_all(self) -> Any:
         """Return what ends the attempt: the slot's outcome or death, a limit, a stop, a lost claim."""
@@ -84,7 +91,7 @@ class Execution:
             # An outcome that has arrived counts more than a limit or a stop of the same moment.
             return next(ending for ending in endings if ending.done()).result()
         finally:
-            await _cancelled([*endings, writing])
+            await cancelled([*endings, writing])
 
     async def _conclude(self, ending: Any) -> None:
         if isinstance(ending, Outcome):
@@ -101,24 +108,28 @@ class Execution:
             await self._give_back(ending, counted=False)
 
     async def _listen(self, order: dict[str, Any]) -> Outcome | Death:
-        self._slot.busy = True
         try:
             await self._slot.channel.send(order)
         except OSError:
             return await self._slot.died()
+        except RecursionError:
+            self._answered = True
+            return Outcome.failed("params are nested too deeply")
         while (message := await self._slot.channel.receive()) is not None:
             match message["type"]:
                 case "started":
                     self._started.set()
                     _log.info("job started", attempt=self._claim.attempt)
-                    self._publish(ComputeJobStatus.PROCESSING, 0)
+                case "staged":
+                    self._placement.note_staged(message["created"])
                 case "progress":
                     self._progress = message["percent"]
                     self._progressed.set()
                 case "log":
                     _relay(message)
                 case "outcome":
-                    self._slot.busy = False
+                    self._answered = True
+                    self._slot.jobs_done += 1
                     return _outcome_of(message)
         return await self._slot.died()
 
@@ -129,6 +140,9 @@ class Execution:
 
     async def _write_progress(self) -> None:
         store = self._around.store
+        await self._started.wait()
+        await asyncio.sleep(UNTOLD)
+        self._publish(ComputeJobStatus.PROCESSING, self._progress)
         while True:
             await self._progressed.wait()
             self._progressed.clear()
@@ -149,7 +163,7 @@ class Execution:
         try:
             await self._insist("record outcome", self._around.store.claims.finish, self._claim, outcome, place)
         except PathRefused as refusal:
-            outcome = Outcome.failed(str(refusal))
+            outcome = Outcome.failed(one_line(str(refusal)))
             await self._insist("record outcome", self._around.store.claims.finish, self._claim, outcome)
         if outcome.status is ComputeJobStatus.COMPLETED:
             _log.info("job completed")
@@ -181,7 +195,7 @@ class Execution:
 
     async def _end_slot_unless_idle(self) -> None:
         """Kill a slot that is still at the job; one that has answered stays for the next."""
-        if self._slot.busy and not self._slot.has_died:
+        if not self._answered and not self._slot.has_died:
             self._slot.kill()
             await self._slot.died()
 
@@ -195,7 +209,7 @@ class Execution:
 def _outcome_of(message: dict[str, Any]) -> Outcome:
     memory = Death(peak_memory_kib=message["peak_kib"])
     if message["error"] is not None:
-        return Outcome.failed(message["error"], death=memory)
+        return Outcome.failed(one_line(message["error"]), death=memory)
     return Outcome(ComputeJobStatus.COMPLETED, Cause.COMPLETED, output=message["output"], death=memory)
 
 
@@ -211,7 +225,8 @@ async def _cause_after(event: asyncio.Event, cause: Cause) -> Cause:
     return cause
 
 
-async def _cancelled(tasks: list[asyncio.Task[Any]]) -> None:
+async def cancelled(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """Cancel tasks and wait until they have ended."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

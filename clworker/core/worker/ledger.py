@@ -67,4 +67,5 @@ class Ledger:
 
 async def _pause(give_up: asyncio.Event, seconds: float) -> None:
     with suppress(TimeoutError):
-        await asyncio.wait_for(give_up.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await give_up.wait()

@@ -5,6 +5,7 @@ same suffix (Pillow picks the format by it). An output path therefore holds its 
 or the whole new one, never a part.
 """
 
+import errno
 import os
 import shutil
 import stat
@@ -13,9 +14,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from clworker.core.errors import PathRefused
-from clworker.core.worker.confinement import Target, opened_folder, output_target
+from clworker.core.worker.confinement import Target, opened_folder, output_target, refuse_folder
 
 _OWN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_TRIES = 100
 
 
 class Placement:
@@ -25,14 +27,23 @@ class Placement:
         self._paths = _output_paths(params)
         self._roots = roots
         self._token = token
+        self._staged = False
+        self._created: list[str] = []
         self._placed: set[str] = set()
+
+    def note_staged(self, created: list[str]) -> None:
+        """Take the slot's word that the task writes files, and which folders were made for them."""
+        self._staged = True
+        self._created = created
 
     def place(self) -> None:
         """Rename every output into place. May be called again after a failed commit.
 
         Raises PathRefused when an output cannot be placed.
         """
-        for target in (output_target(path, self._roots) for path in self._paths):
+        if not self._staged:
+            return
+        for target in self._free_targets():
             if target.path in self._placed:
                 continue
             try:
@@ -43,12 +54,19 @@ class Placement:
             self._placed.add(target.path)
 
     def discard(self) -> None:
-        """Remove the attempt's folders and whatever is left in them."""
+        """Remove the attempt's folders and whatever is left in them; the folders made for them, if empty."""
         for path in self._paths:
-            with suppress(PathRefused, OSError):
-                target = output_target(path, self._roots)
-                with opened_folder(target, self._roots) as folder:
-                    _remove_tree(staging_name(self._token), folder)
+            with suppress(PathRefused):
+                _remove_staging(output_target(path, self._roots), self._roots, self._token)
+        if not self._placed:
+            _remove_created(self._created, self._roots)
+
+    def _free_targets(self) -> list[Target]:
+        """Return all targets, none of which is a folder: either every output can go or none is touched."""
+        targets = [output_target(path, self._roots) for path in self._paths]
+        for target in targets:
+            refuse_folder(target)
+        return targets
 
     def _place_one(self, target: Target, folder: int) -> None:
         staging = os.open(staging_name(self._token), _OWN_FOLDER, dir_fd=folder)
@@ -68,7 +86,8 @@ class Staging:
         self._targets = targets
         self._roots = roots
         self._token = token
-        self._created: list[str] = []
+        self.created: list[str] = []
+        """Folders that did not exist before, outermost first."""
         self._fds: dict[str, int] = {}
 
     def open(self, older_tokens: Iterable[str]) -> dict[str, str]:
@@ -79,8 +98,7 @@ class Staging:
         """
         for target in self._targets:
             if target.folder not in self._fds:
-                with opened_folder(target, self._roots, self._created) as folder:
-                    self._fds[target.folder] = self._make(target, folder, older_tokens)
+                self._stage(target, older_tokens)
         return {target.path: self._staged_path(target) for target in self._targets}
 
     def real_folder(self, target: Target) -> str:
@@ -107,7 +125,7 @@ class Staging:
             except FileNotFoundError:
                 raise PathRefused(f"the task reported success but did not write {target.path}") from None
             except OSError as failure:
-                raise PathRefused(f"output is unusable: {target.path}: {failure.strerror}") from failure
+                raise PathRefused(f"output is unusable: {target.path}: {_unusable(failure)}") from failure
         for fd in self._fds.values():
             os.fsync(fd)
         expected = {(target.folder, target.name) for target in self._targets}
@@ -127,18 +145,27 @@ class Staging:
         """Remove the folders, and the empty ones above them that were made for this job."""
         self.close()
         for target in self._targets:
-            with suppress(PathRefused, OSError), opened_folder(target, self._roots) as folder:
-                _remove_tree(staging_name(self._token), folder)
-        for path in reversed(self._created):
-            with suppress(OSError):
-                os.rmdir(path)
+            _remove_staging(target, self._roots, self._token)
+        _remove_created(self.created, self._roots)
 
-    def _make(self, target: Target, folder: int, older_tokens: Iterable[str]) -> int:
+    def _stage(self, target: Target, older_tokens: Iterable[str]) -> None:
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                with opened_folder(target, self._roots, self.created) as folder:
+                    self._make(target, folder, older_tokens)
+                return
+            except PathRefused as refusal:
+                # A job that failed at this moment may have removed the folder that it had made.
+                if not tries_left or not isinstance(refusal.__cause__, FileNotFoundError):
+                    raise
+
+    def _make(self, target: Target, folder: int, older_tokens: Iterable[str]) -> None:
         try:
-            for token in older_tokens:
-                _retire(token, self._token, folder)
             os.mkdir(staging_name(self._token), 0o700, dir_fd=folder)
-            return os.open(staging_name(self._token), _OWN_FOLDER, dir_fd=folder)
+            own = os.open(staging_name(self._token), _OWN_FOLDER, dir_fd=folder)
+            self._fds[target.folder] = own
+            for token in older_tokens:
+                _retire(token, folder, own)
         except PermissionError:
             raise PathRefused(f"output folder is not writable by this worker: {target.folder}") from None
         except OSError as failure:
@@ -158,16 +185,36 @@ def _output_paths(params: object) -> list[str]:
     return [path for path in paths if isinstance(path, str)] if isinstance(paths, list) else []
 
 
-def _retire(token: str, successor: str, folder: int) -> None:
-    # Renamed first: its owner, if it still runs, finds nothing to rename into place any more.
-    retired = f"{staging_name(successor)}-{token}"
+def _retire(token: str, folder: int, successor: int) -> None:
+    # Renamed first: its owner, if it still runs, finds nothing to rename into place any more. And
+    # renamed into the successor's folder, with which it goes if its removal is cut short here.
     with suppress(FileNotFoundError):
-        os.rename(staging_name(token), retired, src_dir_fd=folder, dst_dir_fd=folder)
-        _remove_tree(retired, folder)
+        os.rename(staging_name(token), staging_name(token), src_dir_fd=folder, dst_dir_fd=successor)
+        shutil.rmtree(staging_name(token), ignore_errors=True, dir_fd=successor)
+
+
+def _remove_staging(target: Target, roots: Sequence[Path], token: str) -> None:
+    with suppress(PathRefused, OSError), opened_folder(target, roots) as folder:
+        _remove_tree(staging_name(token), folder)
+
+
+def _remove_created(created: Sequence[str], roots: Sequence[Path]) -> None:
+    for path in reversed(created):
+        with suppress(PathRefused, OSError):
+            target = output_target(path, roots)
+            with opened_folder(target, roots) as folder:
+                os.rmdir(target.name, dir_fd=folder)
 
 
 def _remove_tree(name: str, folder: int) -> None:
-    with suppress(FileNotFoundError):
+    try:
+        shutil.rmtree(name, dir_fd=folder)
+    except FileNotFoundError:
+        pass
+    except PermissionError:
+        # The task has left folders that not even their owner may change.
+        for _path, _folders, _files, fd in os.fwalk(name, dir_fd=folder):
+            os.fchmod(fd, 0o700)
         shutil.rmtree(name, dir_fd=folder)
 
 
@@ -180,6 +227,10 @@ def _opened_file(name: str, folder: int) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
+
+
+def _unusable(failure: OSError) -> str | None:
+    return "it is a symbolic link" if failure.errno == errno.ELOOP else failure.strerror
 
 
 def _sync_folder(folder: int) -> None:

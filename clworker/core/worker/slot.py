@@ -15,9 +15,11 @@ from typing import Any
 
 from clworker.core.errors import ParamsRefused, PathRefused
 from clworker.core.frames import BlockingChannel, Message
+from clworker.core.records import extras
 from clworker.core.tasks import params, runner
 from clworker.core.worker.workspace import Workspace
 
+_LONGEST_CHAIN = 10
 _log = logging.getLogger("clworker.slot")
 
 
@@ -65,16 +67,24 @@ def _run(
         return runner.Report(error=str(refusal))
     try:
         handed = workspace.open(job["older_tokens"])
+        channel.send({"type": "staged", "created": workspace.created})
         report = runner.run(task, job["job_id"], job["task_type"], {**job["params"], **handed}, on_progress)
-        report = runner.Report(workspace.restore(report.output), workspace.restore(report.error))
+        report = _restored(report, workspace)
         if report.error is None:
             for name in workspace.keep():
                 _log.warning("file that is no output was dropped", extra={"file": name})
     except (PathRefused, OSError) as refusal:
-        report = runner.Report(error=str(refusal))
+        report = runner.Report(error=workspace.restore(str(refusal)))
     if report.error is not None:
         workspace.discard()
     return report
+
+
+def _restored(report: runner.Report, workspace: Workspace) -> runner.Report:
+    try:
+        return runner.Report(workspace.restore(report.output), workspace.restore(report.error))
+    except RecursionError:
+        return runner.Report(error="the task's output is nested too deeply")
 
 
 class _ChannelHandler(logging.Handler):
@@ -88,28 +98,45 @@ class _ChannelHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if os.getpid() != self._owner:
             return
-        standard = logging.makeLogRecord({}).__dict__
-        extra = {
-            key: value if isinstance(value, (str, int, float, bool)) else repr(value)
-            for key, value in record.__dict__.items()
-            if key not in standard and key != "message"
-        }
-        message = {"type": "log", "logger": record.name, "level": record.levelno, "event": record.getMessage()}
-        if record.exc_info and record.exc_info[1] is not None:
-            message["exception"] = _structured(record.exc_info[1])
-        try:
-            self._channel.send({**message, "extra": extra})
-        except (OSError, ValueError):
-            self.handleError(record)
+        with suppress(OSError, ValueError):
+            self._channel.send(_message_of(record))
 
 
-def _structured(failure: BaseException) -> dict[str, Any]:
-    frames = traceback.extract_tb(failure.__traceback__)
-    return {
-        "exc_type": type(failure).__name__,
-        "exc_value": str(failure),
-        "frames": [{"filename": frame.filename, "lineno": frame.lineno, "name": frame.name} for frame in frames],
+def _message_of(record: logging.LogRecord) -> Message:
+    extra = {
+        key: value if isinstance(value, (str, int, float, bool)) else repr(value)
+        for key, value in extras(record).items()
     }
+    try:
+        event = record.getMessage()
+    except Exception:  # a log line of the task that does not fit its arguments must not fail the job
+        event = f"{record.msg} {record.args!r}"
+    message = {"type": "log", "logger": record.name, "level": record.levelno, "event": event, "extra": extra}
+    if record.exc_info and record.exc_info[1] is not None:
+        message["exception"] = _structured(record.exc_info[1])
+    return message
+
+
+def _structured(failure: BaseException) -> list[dict[str, Any]]:
+    """Return the exception and those that led to it, in the form of structlog's, without variables."""
+    chain: list[dict[str, Any]] = []
+    link: BaseException | None = failure
+    is_cause = False
+    while link is not None and len(chain) < _LONGEST_CHAIN:
+        frames = traceback.extract_tb(link.__traceback__)
+        chain.append(
+            {
+                "exc_type": type(link).__name__,
+                "exc_value": str(link),
+                "is_cause": is_cause,
+                "frames": [
+                    {"filename": frame.filename, "lineno": frame.lineno, "name": frame.name} for frame in frames
+                ],
+            }
+        )
+        is_cause = link.__cause__ is not None
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+    return chain
 
 
 def _forget_peak_memory() -> None:

@@ -27,7 +27,8 @@ class Slot:
         self.output = OutputTap()
         self.pid = 0
         self.busy = False
-        """Whether a job was sent down that has not been answered."""
+        """Whether a job was sent down that has not been answered, or is about to be."""
+        self.jobs_done = 0
         self._nursery = nursery
         self._spawned = asyncio.Event()
         self._death: asyncio.Future[Death] = asyncio.get_running_loop().create_future()
@@ -75,6 +76,7 @@ class Nursery:
         self.discovery = discovery
         self._host = discovery.host
         self._slots: dict[int, Slot] = {}
+        self._spawned = 0
         self._listening = asyncio.create_task(self._listen())
 
     @classmethod
@@ -96,12 +98,17 @@ class Nursery:
 
     async def spawn(self) -> Slot:
         """Fork a slot that is ready for a job."""
-        slot = Slot(len(self._slots), self)
+        slot = Slot(self._spawned, self)
+        self._spawned += 1
         self._slots[slot.number] = slot
-        if self._listening.done():
+        if self.has_died:
             slot.note_death(Death())
         await slot.spawn()
         return slot
+
+    @property
+    def has_died(self) -> bool:
+        return self._listening.done()
 
     def tell(self, message: Message, fds: Sequence[int] = ()) -> None:
         """Send a small order; a nursery that is gone has ended its slots already."""
@@ -130,6 +137,7 @@ class Nursery:
                 slot.note_spawned(message["pid"])
             elif message["type"] == "exit":
                 slot.note_death(Death(message["signal"], message["exit_code"], message["peak_kib"]))
+                del self._slots[slot.number]
         for slot in self._slots.values():
             slot.note_death(Death())
 

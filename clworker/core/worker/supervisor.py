@@ -1,76 +1,269 @@
 """The supervisor: claims jobs, has slots run them, and sees to what dead workers have left."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
-from clworker.core.errors import StagingFailed, StoreUnavailable
-from clworker.core.models import ComputeJob, ComputeJobStatus
-from clworker.core.presence.messages import JobEvent
+from clworker.core.errors import InstanceEnded, Interrupted, StagingFailed, StoreUnavailable
+from clworker.core.models import Claim, ComputeJob, ComputeJobStatus, signal_name
+from clworker.core.presence.messages import JobEvent, announces_queued
+from clworker.core.presence.port import Presence
+from clworker.core.store.changes import ChangeProbe
 from clworker.core.store.identity import Instance, InstanceLock, remove
-from clworker.core.worker.execution import Execution, Surroundings
-from clworker.core.worker.slots import Nursery
+from clworker.core.worker import naming
+from clworker.core.worker.announcer import Announcer
+from clworker.core.worker.execution import Execution, Surroundings, cancelled
+from clworker.core.worker.pool import SlotPool
+from clworker.core.worker.service import ServiceManager
+from clworker.core.worker.signals import StopRequest
+from clworker.core.worker.slots import Slot
+from clworker.core.worker.wakeup import WakeUp, watch_commits
 
+RESCUE_EVERY = 0.5
+"""Seconds between two looks for workers on this machine that have died."""
+
+_PAUSE_WITHOUT_DATABASE = 1.0
 _log = structlog.get_logger("clworker.worker")
 
 
-class ComputeWorker:
-    """One worker instance over a store and a nursery. It computes nothing itself."""
+@dataclass(frozen=True)
+class Identity:
+    """Who this worker is, and what it can do."""
 
-    def __init__(
-        self, around: Surroundings, instance: Instance, lock: InstanceLock, nursery: Nursery, task_types: Sequence[str]
-    ) -> None:
+    instance: Instance
+    lock: InstanceLock
+    task_types: Sequence[str]
+
+
+class ComputeWorker:
+    """One worker instance over a store and a pool of slots. It computes nothing itself."""
+
+    def __init__(self, around: Surroundings, identity: Identity, pool: SlotPool) -> None:
         self._around = around
-        self._instance = instance
-        self._lock = lock
-        self._nursery = nursery
-        self._task_types = task_types
+        self._identity = identity
+        self._pool = pool
+        settings = around.settings
+        self._ended_by_another = asyncio.Event()
+        self._wakeup = WakeUp()
+        self._service = ServiceManager(settings.notify_socket)
+        self._announcer = Announcer(around.broadcaster, settings.worker_id, identity.task_types, self._idle_count)
+        self._running: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
+        self._stop = StopRequest()
+        self._database_away = False
+        self._call = around.ledger.call
 
     async def __aenter__(self) -> "ComputeWorker":
-        """Register this instance. Raises StoreUnavailable."""
-        instances = self._around.store.instances
-        self._lock.needed_as_proof = True
-        await self._around.ledger.call(instances.register, self._instance, self._lock.file)
-        await self._around.ledger.call(instances.prune)
+        """Register this instance. Raises NameTaken and StoreUnavailable."""
+        around, identity = self._around, self._identity
+        identity.lock.needed_as_proof = True
+        takeover = around.settings.takeover
+        try:
+            await naming.register(
+                around.store, around.ledger, identity.instance, identity.lock.file, takeover, self._publish_state
+            )
+        except BaseException:
+            identity.lock.needed_as_proof = False
+            raise
+        await around.ledger.call(around.store.instances.prune)
         return self
 
     async def __aexit__(self, *_failure: object) -> None:
         """Note the end of this instance, unless a claim of it is left for a rescuer."""
         try:
-            ended = await self._around.ledger.call(self._around.store.instances.end, self._instance.instance)
+            ended = await self._call(self._around.store.instances.end, self._identity.instance.instance)
         except StoreUnavailable as failure:
             _log.warning("the worker's end could not be noted", reason=str(failure))
         else:
-            self._lock.needed_as_proof = not ended
+            self._identity.lock.needed_as_proof = not ended
 
     async def run_once(self) -> ComputeJob | None:
         """Claim one job, run it and return it as it then stands; None when nothing waited.
 
         Raises StoreUnavailable.
         """
-        around = self._around
         await self.rescue_dead()
-        if around.return_jobs.is_set():
-            return None
-        slot = await self._nursery.spawn()
-        claims = await around.ledger.call(around.store.claims.claim, self._instance.instance, self._task_types)
-        for claim in claims:
-            with structlog.contextvars.bound_contextvars(job_id=claim.job_id, task_type=claim.job.task_type):
-                _log.info("job claimed", attempt=claim.attempt)
-                await Execution(claim, slot, around).run()
-            job = await around.ledger.call(around.store.jobs.get, claim.job_id)
+        await self._pool.fill()
+        for claim in await self._claim(1):
+            await self._execute(claim, self._pool.idle[0])
+            job = await self._call(self._around.store.jobs.get, claim.job_id)
             if job is None:
                 raise StagingFailed(f"job {claim.job_id} was deleted while it ran")
             return job
         return None
 
+    async def run(self, stop: StopRequest) -> None:
+        """Work until a signal or a takeover ends it, then drain.
+
+        Raises Interrupted after a second signal, InstanceEnded after a takeover.
+        """
+        self._stop = stop
+        await self._pool.fill()
+        probe = await self._call(self._around.store.watch_changes)
+        background = [asyncio.create_task(task) for task in self._background(probe, stop)]
+        for task in background:
+            task.add_done_callback(self._notice_failure)
+        try:
+            self._appear()
+            await self._poll(stop)
+            await self._drain(stop)
+        finally:
+            # The order matters: no heartbeat may follow the clearing.
+            await cancelled(background)
+            if not self._ended_by_another.is_set():
+                await asyncio.to_thread(self._around.broadcaster.clear_retained)
+            probe.close()
+        if self._ended_by_another.is_set():
+            raise InstanceEnded(f"another worker has taken over the name {self._around.settings.worker_id!r}")
+        if stop.second.is_set() and stop.signal_number is not None:
+            raise Interrupted(stop.signal_number, f"stopped by a second {signal_name(stop.signal_number)}")
+
+    def _background(self, probe: ChangeProbe, stop: StopRequest) -> Iterator[Coroutine[Any, Any, None]]:
+        settings = self._around.settings
+        yield self._announcer.run(settings.heartbeat_interval)
+        yield self._beat(settings.heartbeat_interval)
+        yield self._rescue()
+        yield watch_commits(self._around.store.database.path, probe, self._wakeup)
+        yield self._wake_after(stop.first)
+        yield self._wake_after(self._ended_by_another)
+        if settings.watchdog_interval is not None:
+            yield self._service.feed_watchdog(settings.watchdog_interval)
+
+    def _appear(self) -> None:
+        """Show this worker at the broker and to the service manager."""
+        loop = asyncio.get_running_loop()
+        store, instance = self._around.store, self._identity.instance.instance
+
+        def on_event(payload: bytes) -> None:
+            if announces_queued(payload):
+                self._wakeup.set_from_thread()
+
+        def may_connect() -> bool:
+            try:
+                live = store.instances.is_live(instance)
+            except StoreUnavailable:
+                return True  # nobody can have taken over through a database that is away
+            if not live:
+                loop.call_soon_threadsafe(self._ended_by_another.set)
+            return live
+
+        worker_id = self._around.settings.worker_id
+        self._around.broadcaster.appear(Presence(worker_id, on_event, may_connect))
+        self._service.ready()
+        _log.info("worker started", tasks=list(self._identity.task_types), slots=self._around.settings.concurrency)
+
+    async def _poll(self, stop: StopRequest) -> None:
+        while not stop.first.is_set() and not self._ended_by_another.is_set():
+            self._wakeup.clear()
+            await self._look_for_work()
+            if self._failure is not None:
+                raise self._failure
+            await self._wakeup.wait(self._around.settings.poll_interval)
+
+    async def _look_for_work(self) -> None:
+        await self._pool.fill()
+        idle = self._pool.idle
+        if not idle:
+            return
+        try:
+            claims = await self._claim(len(idle))
+        except InstanceEnded:
+            self._ended_by_another.set()
+        except StoreUnavailable as failure:
+            self._note_database(away=str(failure))
+            asyncio.get_running_loop().call_later(_PAUSE_WITHOUT_DATABASE, self._wakeup.set)
+        else:
+            self._note_database(away=None)
+            for slot, claim in zip(idle, claims, strict=False):
+                slot.busy = True
+                task = asyncio.create_task(self._execute_in_background(claim, slot))
+                self._running.add(task)
+                task.add_done_callback(self._notice_failure)
+            if claims:
+                self._announcer.state_changed()
+
+    async def _execute_in_background(self, claim: Claim, slot: Slot) -> None:
+        try:
+            await self._execute(claim, slot)
+        except StoreUnavailable as failure:
+            _log.error("the end of a job could not be recorded", job_id=claim.job_id, reason=str(failure))
+        finally:
+            self._announcer.state_changed()
+            self._wakeup.set()
+
+    async def _drain(self, stop: StopRequest) -> None:
+        """Let running jobs end for a while, then have them returned to the queue."""
+        timeout = self._around.settings.drain_timeout
+        self._service.stopping(timeout)
+        _log.info("worker stops", running=len(self._running), drain_timeout=timeout)
+        if not self._ended_by_another.is_set():
+            ended = asyncio.gather(*self._running, return_exceptions=True)
+            second = asyncio.create_task(stop.second.wait())
+            either: list[asyncio.Future[Any]] = [ended, second]
+            await asyncio.wait(either, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            second.cancel()
+        self._around.return_jobs.set()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _beat(self, interval: float) -> None:
+        while True:
+            await asyncio.sleep(interval)
+            with suppress(StoreUnavailable):
+                if not await self._call(self._around.store.instances.beat, self._identity.instance.instance):
+                    self._ended_by_another.set()
+
+    async def _rescue(self) -> None:
+        while True:
+            with suppress(StoreUnavailable):
+                await self.rescue_dead()
+            await asyncio.sleep(RESCUE_EVERY)
+
+    async def _wake_after(self, event: asyncio.Event) -> None:
+        await event.wait()
+        self._announcer.state_changed()
+        self._wakeup.set()
+
+    def _idle_count(self) -> int:
+        return 0 if self._stop.first.is_set() or self._database_away else len(self._pool.idle)
+
+    def _note_database(self, away: str | None) -> None:
+        if (away is not None) == self._database_away:
+            return
+        self._database_away = away is not None
+        self._announcer.state_changed()
+        if away is None:
+            _log.info("database is back")
+        else:
+            _log.warning("database out of reach; claiming again once it is back", reason=away)
+
+    def _notice_failure(self, task: "asyncio.Task[None]") -> None:
+        self._running.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._failure = task.exception()
+            self._wakeup.set()
+
     async def rescue_dead(self) -> None:
         """Return the jobs of instances that are provably dead. Raises StoreUnavailable."""
-        store, call = self._around.store, self._around.ledger.call
-        for instance, lock in await call(store.instances.provably_dead):
-            for job in await call(store.claims.rescue, instance):
+        store = self._around.store
+        for instance, lock in await self._call(store.instances.provably_dead):
+            for job in await self._call(store.claims.rescue, instance):
                 _log.warning("job of a dead worker rescued", job_id=job.job_id, status=job.status, dead=instance)
-                event = JobEvent(job.job_id, ComputeJobStatus(job.status), job.progress)
-                self._around.broadcaster.publish_event(event)
-            if await call(store.instances.end, instance):
+                self._publish_state(job)
+            if await self._call(store.instances.end, instance):
                 remove(lock)
+
+    async def _claim(self, limit: int) -> list[Claim]:
+        claims = self._around.store.claims
+        return await self._call(claims.claim, self._identity.instance.instance, self._identity.task_types, limit)
+
+    async def _execute(self, claim: Claim, slot: Slot) -> None:
+        with structlog.contextvars.bound_contextvars(job_id=claim.job_id, task_type=claim.job.task_type):
+            _log.info("job claimed", attempt=claim.attempt)
+            await Execution(claim, slot, self._around).run()
+
+    def _publish_state(self, job: ComputeJob) -> None:
+        self._around.broadcaster.publish_event(JobEvent(job.job_id, ComputeJobStatus(job.status), job.progress))

@@ -1,15 +1,17 @@
 """What a task gets to see of a job's files, and the way back from there to the real names."""
 
 import os
+import re
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from clworker.core.errors import PathRefused
-from clworker.core.worker.confinement import open_input, output_target
+from clworker.core.worker.confinement import open_input, output_target, refuse_folder
 from clworker.core.worker.outputs import Staging
 
-_INPUT_FOLDER = ".inputs"
+_INPUT_FOLDER = ".handed-inputs"
 
 
 class Workspace:
@@ -30,11 +32,16 @@ class Workspace:
             for path in self._inputs:
                 self._fds.append(open_input(path, input_roots))
             self._targets = [output_target(path, output_roots) for path in params["output_paths"]]
-            self._check_collisions()
+            self._check_targets()
         except PathRefused:
             self._close_inputs()
             raise
         self._staging = Staging(self._targets, output_roots, token)
+
+    @property
+    def created(self) -> list[str]:
+        """The folders that were made for this job, outermost first."""
+        return self._staging.created
 
     def open(self, older_tokens: Sequence[str]) -> dict[str, list[str]]:
         """Make the attempt's folders and return the paths to hand to the task. Raises PathRefused."""
@@ -43,20 +50,26 @@ class Workspace:
             self._restorations[staged[target.path]] = target.path
             self._restorations[os.path.join(self._staging.real_folder(target), target.name)] = target.path
             self._restorations[self._staging.stands_in(target)] = target.folder
+            self._restorations[self._staging.real_folder(target)] = target.folder
         links = self._link_inputs()
         return {"input_paths": links, "output_paths": [staged[target.path] for target in self._targets]}
 
     def restore(self, value: Any) -> Any:
         """Put the real paths back into whatever the task said."""
         if isinstance(value, str):
-            for handed in sorted(self._restorations, key=len, reverse=True):
-                value = value.replace(handed, self._restorations[handed])
-            return value
+            return self._handed.sub(lambda found: self._restorations[found[0]], value)
         if isinstance(value, dict):
             return {self.restore(key): self.restore(inner) for key, inner in value.items()}
         if isinstance(value, (list, tuple)):
             return [self.restore(inner) for inner in value]
         return value
+
+    @cached_property
+    def _handed(self) -> re.Pattern[str]:
+        longest_first = sorted(self._restorations, key=len, reverse=True)
+        # A number must end where it ends: what is behind /proc/1/fd/7 is not behind /proc/1/fd/71.
+        patterns = [re.escape(path) + r"(?!\d)" * path[-1].isdigit() for path in longest_first]
+        return re.compile("|".join(patterns) or "(?!)")
 
     def keep(self) -> list[str]:
         """Sync the outputs and leave them for the supervisor; return names of unexpected files.
@@ -81,18 +94,22 @@ class Workspace:
         links = []
         for number, (path, fd) in enumerate(zip(self._inputs, self._fds, strict=True)):
             inner = os.path.join(_INPUT_FOLDER, str(number))
+            name = os.path.basename(path)
+            opened = f"/proc/{os.getpid()}/fd/{fd}"
             os.makedirs(os.path.join(base, inner))
-            link = os.path.join(base, inner, os.path.basename(path))
-            os.symlink(f"/proc/{os.getpid()}/fd/{fd}", link)
-            self._restorations[link] = path
-            self._restorations[os.path.join(real_base, inner, os.path.basename(path))] = path
-            links.append(link)
+            os.symlink(opened, os.path.join(base, inner, name))
+            links.append(os.path.join(base, inner, name))
+            self._restorations[opened] = path
+            for folder in (base, real_base):
+                self._restorations[os.path.join(folder, inner)] = os.path.dirname(path)
+                self._restorations[os.path.join(folder, inner, name)] = path
         return links
 
-    def _check_collisions(self) -> None:
+    def _check_targets(self) -> None:
         inputs = {(status.st_dev, status.st_ino) for status in map(os.fstat, self._fds)}
         seen: set[tuple[str, str]] = set()
         for target in self._targets:
+            refuse_folder(target)
             real = (target.folder, target.name)
             if real in seen:
                 raise PathRefused(f"two outputs would go to the same file: {target.path}")

@@ -1,0 +1,100 @@
+"""Starts a worker: its processes and connections in their order, and their end in the reverse one.
+
+The nursery comes first, before there is any thread or connection that its children could
+inherit. What is heavy to import is imported while the nursery loads the plugins.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from typing import TYPE_CHECKING
+
+from clworker.core.errors import Interrupted
+from clworker.core.models import ComputeJob, signal_name
+from clworker.core.settings import Settings
+from clworker.core.store.identity import Instance, InstanceLock, Role
+from clworker.core.worker.signals import StopRequest, stop_requests
+from clworker.core.worker.slots import Nursery
+
+if TYPE_CHECKING:
+    from clworker.core.worker.supervisor import ComputeWorker
+
+
+async def run_once(settings: Settings) -> ComputeJob | None:
+    """Claim one job, run it and return it as it then stands; None when nothing waited.
+
+    The first signal has the job returned to the queue. Raises Interrupted then.
+    """
+    with stop_requests() as stop:
+        async with started_worker(settings, Role.ONCE, stop, return_jobs=stop.first) as worker:
+            job = None if stop.first.is_set() else await worker.run_once()
+        if stop.first.is_set() and (job is None or not job.is_final):
+            raise _interruption(stop, f"job {job.job_id} went back to the queue" if job else "no job was claimed")
+        return job
+
+
+async def run_worker(settings: Settings) -> None:
+    """Run a worker until a signal ends it. Raises Interrupted after a second signal."""
+    with stop_requests() as stop:
+        try:
+            async with started_worker(settings, Role.RUN, stop, return_jobs=asyncio.Event()) as worker:
+                await worker.run(stop)
+        except Interrupted:
+            if stop.second.is_set():
+                raise
+
+
+@asynccontextmanager
+async def started_worker(
+    settings: Settings, role: Role, stop: StopRequest, return_jobs: asyncio.Event
+) -> "AsyncIterator[ComputeWorker]":
+    """Hold a registered worker for the time of the block.
+
+    Running jobs go back to the queue once ``return_jobs`` is set. Raises Interrupted when a
+    signal comes while the plugins load, UsageFault and StoreUnavailable.
+    """
+    instance = Instance.new(settings.worker_id, role, settings.heartbeat_interval)
+    async with AsyncExitStack() as stack:
+        lock = stack.enter_context(InstanceLock(settings.database_path, instance))
+        starting = asyncio.create_task(Nursery.start(settings, lock.fd))
+        stack.push_async_callback(Nursery.stop, starting)
+        await asyncio.sleep(0)  # lets the task start the child
+
+        from clworker.core import structured_logs
+        from clworker.core.presence.broadcaster import get_broadcaster, shutdown_broadcaster
+        from clworker.core.store.store import Store
+        from clworker.core.tasks.selection import select_types
+        from clworker.core.worker.execution import Surroundings
+        from clworker.core.worker.ledger import Ledger
+        from clworker.core.worker.pool import SlotPool
+        from clworker.core.worker.supervisor import ComputeWorker, Identity
+
+        structured_logs.configure(settings, worker_id=settings.worker_id)
+        ledger = stack.enter_context(closing(Ledger()))
+        store = await ledger.call(Store, settings.database_url)
+        stack.callback(store.close)
+        # Only a worker that stays has a stable client id: of that there may be one at a time.
+        client_id = f"clworker-{settings.worker_id}" if role is Role.RUN else None
+        stack.callback(shutdown_broadcaster)
+        nursery = await _unless_stopped(starting, stop)
+        identity = Identity(instance, lock, select_types(nursery.discovery.tasks, settings.tasks))
+        pool = SlotPool(settings, nursery, lambda: Nursery.start(settings, lock.fd))
+        stack.push_async_callback(pool.close)
+        around = Surroundings(settings, store, ledger, get_broadcaster(settings, client_id), return_jobs)
+        async with ComputeWorker(around, identity, pool) as worker:
+            yield worker
+
+
+async def _unless_stopped(starting: "asyncio.Task[Nursery]", stop: StopRequest) -> Nursery:
+    """Wait for the nursery, which a plugin may hold up, but not longer than until a signal."""
+    stopped = asyncio.create_task(stop.first.wait())
+    await asyncio.wait([starting, stopped], return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if not starting.done():
+        raise _interruption(stop, "no job was claimed")
+    return starting.result()
+
+
+def _interruption(stop: StopRequest, what: str) -> Interrupted:
+    number = stop.signal_number or 0
+    return Interrupted(number, f"stopped by {signal_name(number)}: {what}")

@@ -1,0 +1,191 @@
+"""A connection to the broker that is kept up by a thread of its own.
+
+All calls to paho are made in that thread, over its interface for foreign event loops. So
+nothing here can block a worker, no message is cut by another, and an exception in a
+callback cannot kill the connection silently.
+"""
+
+import logging
+import select
+import socket
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from clworker.core.presence.client import CONNECT_TIMEOUT, KEEPALIVE, SUCCESS, new_client, reason_for
+from clworker.core.presence.port import Presence
+from clworker.core.settings import BrokerSettings
+
+MAX_WAITING = 1000
+"""Messages kept for a broker that is away; the oldest make room for new ones."""
+
+_PAUSE = 0.5
+_log = logging.getLogger("clworker.presence")
+
+
+@dataclass(eq=False)
+class Publication:
+    """A message on its way; ``acknowledged`` is set once the broker has it."""
+
+    topic: str
+    payload: bytes
+    retain: bool = False
+    acknowledged: threading.Event = field(default_factory=threading.Event)
+
+
+class MqttLink:
+    """Publishes over one connection, and makes a new one whenever it breaks."""
+
+    def __init__(self, settings: BrokerSettings, client_id: str, presence: Presence | None = None) -> None:
+        """Prepare; ``start`` connects. Raises SettingsError for TLS files that cannot work."""
+        self._where = (settings.mqtt_host, settings.mqtt_port)
+        self._presence = presence
+        self._events_topic = settings.mqtt_topic
+        self._client = new_client(settings, client_id)
+        if presence is not None:
+            # Before connecting, or the broker never hears of it.
+            self._client.will_set(settings.capability_topic(presence.worker_id), b"", qos=1, retain=True)
+        self._client.on_connect = self._on_connect
+        self._client.on_publish = self._on_publish
+        self._client.on_message = self._on_message
+        self._waiting: deque[Publication] = deque(maxlen=MAX_WAITING)
+        self._sent: dict[int, Publication] = {}
+        self._retained: Publication | None = None
+        self._trouble: str | None = None
+        self._wake, self._wake_end = socket.socketpair()
+        self._wake_end.setblocking(False)
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="mqtt", daemon=True)
+        self.connected = threading.Event()
+        self.tried = threading.Event()
+        """Set once the first try to connect has come to an end, good or bad."""
+
+    def start(self) -> None:
+        """Start connecting."""
+        self._thread.start()
+
+    def publish(self, topic: str, payload: bytes) -> Publication:
+        """Send a message as soon as that is possible."""
+        publication = Publication(topic, payload)
+        self._waiting.append(publication)
+        self._poke()
+        return publication
+
+    def retain(self, topic: str, payload: bytes) -> Publication:
+        """Have the broker keep this message, now and after each connect; the latest counts."""
+        self._retained = Publication(topic, payload, retain=True)
+        if self.connected.is_set():
+            self._waiting.append(self._retained)
+            self._poke()
+        return self._retained
+
+    def unacknowledged(self) -> int:
+        """Return how many messages the broker has not confirmed."""
+        return len(self._waiting) + len(self._sent)
+
+    @property
+    def in_trouble(self) -> bool:
+        """Whether the last try to connect, or the connection, has failed."""
+        return self._trouble is not None
+
+    def note_trouble(self, reason: str) -> None:
+        """Log a trouble once, until it changes or ends."""
+        if reason != self._trouble and not self._closing.is_set():
+            _log.warning("MQTT broker is out of reach; jobs go on", extra={"broker": self._label, "reason": reason})
+        self._trouble = reason
+        self.tried.set()
+
+    def close(self) -> None:
+        """Disconnect cleanly, so that the broker sends no Will, and end the thread."""
+        self._closing.set()
+        self._poke()
+        if self._thread.is_alive():
+            self._thread.join(CONNECT_TIMEOUT)
+
+    def _serve(self) -> None:
+        while not self._closing.is_set():
+            if self._presence is not None and not self._presence.may_connect():
+                return
+            try:
+                self._connect_and_loop()
+            except Exception:
+                _log.exception("the MQTT client failed; it connects again")
+            self.connected.clear()
+            self.tried.set()
+            self._closing.wait(_PAUSE)
+
+    def _connect_and_loop(self) -> None:
+        try:
+            self._client.connect(*self._where, keepalive=KEEPALIVE)
+        except OSError as failure:
+            self.note_trouble(reason_for(failure))
+            return
+        answer_by = time.monotonic() + CONNECT_TIMEOUT
+        while not self._closing.is_set():
+            if not self.connected.is_set() and time.monotonic() > answer_by:
+                self.note_trouble("it accepts connections but does not answer")
+                return
+            if not self._step():
+                self.note_trouble(self._trouble or "the connection broke")
+                return
+        self._client.disconnect()
+        while self._client.want_write() and self._client.loop_write() == SUCCESS:
+            pass
+
+    def _step(self) -> bool:
+        """Wait for something to do and do it; False when the connection is gone."""
+        if self.connected.is_set():
+            self._send_waiting()
+        sock = self._client.socket()
+        if sock is None:
+            return False
+        writers = [sock] if self._client.want_write() else []
+        timeout = 0.0 if getattr(sock, "pending", int)() else 0.5
+        readable, writable, _ = select.select([sock, self._wake], writers, [], timeout)
+        if self._wake in readable:
+            self._wake.recv(4096)
+        if (sock in readable or timeout == 0.0) and self._client.loop_read() != SUCCESS:
+            return False
+        if writable and self._client.loop_write() != SUCCESS:
+            return False
+        return bool(self._client.loop_misc() == SUCCESS)
+
+    def _send_waiting(self) -> None:
+        while self._waiting and len(self._sent) < MAX_WAITING:
+            publication = self._waiting.popleft()
+            info = self._client.publish(publication.topic, publication.payload, qos=1, retain=publication.retain)
+            self._sent[info.mid] = publication
+
+    def _on_connect(self, client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        if reason.is_failure:
+            self.note_trouble(f"it refuses the connection: {reason}")
+            return
+        if self._trouble is not None:
+            _log.info("MQTT broker is back", extra={"broker": self._label})
+        self._trouble = None
+        if self._presence is not None:
+            client.subscribe(self._events_topic, qos=0)
+        if self._retained is not None and self._retained not in self._waiting:
+            self._waiting.appendleft(self._retained)
+        self.connected.set()
+        self.tried.set()
+
+    def _on_publish(self, _client: Any, _data: Any, mid: int, _reason: Any, _properties: Any) -> None:
+        publication = self._sent.pop(mid, None)
+        if publication is not None:
+            publication.acknowledged.set()
+
+    def _on_message(self, _client: Any, _data: Any, message: Any) -> None:
+        if self._presence is not None:
+            self._presence.on_event(message.payload)
+
+    @property
+    def _label(self) -> str:
+        return f"{self._where[0]}:{self._where[1]}"
+
+    def _poke(self) -> None:
+        with suppress(OSError):  # full, and so poked already
+            self._wake_end.send(b"\0")

@@ -1,0 +1,37 @@
+"""The port to the outside: what a broadcaster does, whatever it speaks."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from clworker.core.presence.messages import Capability, JobEvent
+
+
+@dataclass(frozen=True)
+class Presence:
+    """How a worker stands at the broker, for as long as it is connected."""
+
+    worker_id: str
+    on_event: Callable[[bytes], None]
+    """Called in the broadcaster's thread with each job event, of whomever."""
+    may_connect: Callable[[], bool]
+    """Asked before each connect; False means that the name belongs to another now."""
+
+
+class Broadcaster(Protocol):
+    """Tells the other programs about jobs and a worker. No method raises because of the broker."""
+
+    def appear(self, presence: Presence) -> None:
+        """Connect as a worker that is to be seen. Raises SettingsError for unusable TLS files."""
+
+    def publish_event(self, event: JobEvent) -> None:
+        """Send a job event if and when that is possible; never blocks."""
+
+    def publish_capability(self, capability: Capability) -> None:
+        """Make this the worker's retained message, now and after each reconnect; never blocks."""
+
+    def clear_retained(self) -> bool:
+        """Remove the worker's retained message; wait for the broker's word, False without it."""
+
+    def close(self) -> None:
+        """Wait a moment for what is on its way, then disconnect. Safe to call twice."""

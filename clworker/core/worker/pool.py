@@ -1,0 +1,55 @@
+"""The pool of slots: as many as the worker may run jobs at once, each replaced when it wears out."""
+
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from clworker.core.settings import Settings
+from clworker.core.worker.slots import Nursery, Slot, resident_kib
+
+_log = structlog.get_logger("clworker.worker")
+
+
+class SlotPool:
+    """Keeps ``settings.concurrency`` slots alive and knows which of them are free."""
+
+    def __init__(self, settings: Settings, nursery: Nursery, start_nursery: Callable[[], Awaitable[Nursery]]) -> None:
+        self._settings = settings
+        self._nursery = nursery
+        self._start_nursery = start_nursery
+        self._slots: list[Slot] = []
+
+    @property
+    def idle(self) -> list[Slot]:
+        """The slots that could take a job now."""
+        return [slot for slot in self._slots if not slot.busy and not slot.has_died]
+
+    async def fill(self) -> None:
+        """Replace what has died or is worn out, between jobs. Raises PluginHostFailed."""
+        if self._nursery.has_died:
+            _log.error("the process that holds the plugins has died; starting it again")
+            await self._nursery.close()
+            self._nursery = await self._start_nursery()
+        for slot in [slot for slot in self._slots if self._is_spent(slot)]:
+            self._slots.remove(slot)
+            slot.close()
+        while len(self._slots) < self._settings.concurrency:
+            self._slots.append(await self._nursery.spawn())
+
+    async def close(self) -> None:
+        """End every slot and whatever tasks have left behind."""
+        await self._nursery.close()
+
+    def _is_spent(self, slot: Slot) -> bool:
+        if slot.has_died:
+            return True
+        if slot.busy:
+            return False
+        most_jobs, most_memory = self._settings.max_jobs_per_slot, self._settings.max_memory_per_slot_mib
+        if most_jobs is not None and slot.jobs_done >= most_jobs:
+            _log.info("slot recycled", jobs=slot.jobs_done)
+            return True
+        if most_memory is not None and (used := resident_kib(slot.pid) // 1024) > most_memory:
+            _log.info("slot recycled", memory_mib=used)
+            return True
+        return False

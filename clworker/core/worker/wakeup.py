@@ -1,0 +1,92 @@
+"""Wakes the supervisor when a job may have been queued, long before the next poll.
+
+inotify says that somebody wrote to SQLite's write-ahead log. With ``synchronous=FULL`` that
+often comes before the commit can be seen, so ``data_version`` is asked again and again, in
+growing pauses, until it has changed. Without inotify it is asked all the time.
+"""
+
+import asyncio
+import os
+from contextlib import suppress
+
+import structlog
+
+from clworker.core.store.changes import ChangeProbe
+from clworker.core.worker.inotify import FolderWatch
+
+_PAUSES = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032)
+_LATER_PAUSE = 0.05
+_PAUSE_WITHOUT_INOTIFY = 0.02
+_log = structlog.get_logger("clworker.worker")
+
+
+class WakeUp:
+    """An event with a deadline: something happened that makes a look at the queue worth while."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+
+    def set(self) -> None:
+        """Have the supervisor look. Only from the event loop."""
+        self._event.set()
+
+    def set_from_thread(self) -> None:
+        """Have the supervisor look, from any thread."""
+        with suppress(RuntimeError):  # the loop has ended, and with it the need to look
+            self._loop.call_soon_threadsafe(self._event.set)
+
+    def clear(self) -> None:
+        """Forget what happened until now; to be called before looking, not after."""
+        self._event.clear()
+
+    async def wait(self, timeout: float) -> None:
+        """Return when something happens, after ``timeout`` seconds at the latest."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._event.wait()
+
+
+async def watch_commits(database_path: str, probe: ChangeProbe, wakeup: WakeUp) -> None:
+    """Wake the supervisor after each commit of another connection, for ever."""
+    path = os.path.abspath(database_path)
+    try:
+        watch = FolderWatch(os.path.dirname(path))
+    except OSError as failure:
+        _log.warning("no inotify; looking at the database all the time", reason=str(failure))
+        await _look_all_the_time(probe, wakeup)
+        return
+    written = asyncio.Event()
+    log_name = os.path.basename(path) + "-wal"
+
+    def on_readable() -> None:
+        if log_name in set(watch.names()):
+            written.set()
+
+    loop = asyncio.get_running_loop()
+    loop.add_reader(watch.fd, on_readable)
+    try:
+        while True:
+            await written.wait()
+            written.clear()
+            await _look_until_changed(probe, written)
+            wakeup.set()
+    finally:
+        loop.remove_reader(watch.fd)
+        watch.close()
+
+
+async def _look_until_changed(probe: ChangeProbe, written: asyncio.Event) -> None:
+    pauses = iter(_PAUSES)
+    while not probe.changed():
+        if written.is_set():
+            written.clear()
+            pauses = iter(_PAUSES)
+        await asyncio.sleep(next(pauses, _LATER_PAUSE))
+
+
+async def _look_all_the_time(probe: ChangeProbe, wakeup: WakeUp) -> None:
+    while True:
+        if probe.changed():
+            wakeup.set()
+        await asyncio.sleep(_PAUSE_WITHOUT_INOTIFY)

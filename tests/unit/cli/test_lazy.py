@@ -1,0 +1,94 @@
+"""Commands load lazily: ``--help`` and TAB import nothing heavy, and TAB knows every command."""
+
+import subprocess
+import sys
+
+import click
+import pytest
+
+from clworker.cli.lazy import LazyGroup
+from tests.support.commands import all_commands
+from tests.support.plugins import PluginFolder
+from tests.support.program import Program
+
+COMMANDS = dict(all_commands())
+HEAVY = {"sqlalchemy", "paho", "PIL", "pydantic", "cl_ml_tools", "structlog", "tabulate", "plugin_spy"}
+REPORTING = """
+import atexit, sys
+atexit.register(lambda: print("\\nIMPORTED", *{name.partition(".")[0] for name in sys.modules}, file=sys.stderr))
+from clworker.cli import main
+main()
+"""
+
+
+def imports(program: Program, *args: str, **environ: str) -> tuple[str, set[str]]:
+    """Run the command line; return what it printed and the top-level names of what it imported."""
+    done = subprocess.run(
+        [sys.executable, "-c", REPORTING, *args],
+        env=program.environment(**environ),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    *rest, last = done.stderr.splitlines()
+    assert rest in ([], [""])
+    return done.stdout, set(last.split()[1:])
+
+
+@pytest.fixture(autouse=True)
+def spy(plugins: PluginFolder) -> None:
+    plugins.install_task("spy", "return {}")
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_help_imports_nothing_heavy(program: Program, path: str) -> None:
+    printed, imported = imports(program, *path.split()[1:], "--help", CL_SERVER_DIR="")
+    assert printed.startswith(f"Usage: {path} ")
+    assert imported & HEAVY == set()
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("clworker ", {"clear-capability", "jobs", "list-tasks", "once", "run", "workers"}),
+        ("clworker o", {"once"}),
+        ("clworker --log-f", {"--log-format"}),
+        ("clworker jobs ", {"list", "show", "submit"}),
+        ("clworker jobs s", {"show", "submit"}),
+        ("clworker jobs --st", {"--status"}),
+        ("clworker jobs --status ", {"queued", "processing", "completed", "error"}),
+        ("clworker jobs list --format ", {"table", "json", "jsonl", "csv"}),
+        ("clworker once --time", {"--time-limit"}),
+    ],
+)
+def test_completion_offers_what_fits_and_imports_nothing_heavy(program: Program, typed: str, offered: set[str]) -> None:
+    word = str(len(typed.split(" ")) - 1)
+    complete = {"_CLWORKER_COMPLETE": "bash_complete", "COMP_WORDS": typed, "COMP_CWORD": word}
+    printed, imported = imports(program, CL_SERVER_DIR="", **complete)
+    assert {line.partition(",")[2] for line in printed.splitlines()} == offered
+    assert imported & HEAVY == set()
+
+
+@pytest.mark.parametrize("path", [path for path, command in COMMANDS.items() if isinstance(command, LazyGroup)])
+def test_the_table_of_a_group_tells_the_purpose_that_its_commands_tell(path: str) -> None:
+    group = COMMANDS[path]
+    assert isinstance(group, LazyGroup)
+    context = click.Context(group)
+    for name, (_, purpose) in group.commands_at.items():
+        command = group.get_command(context, name)
+        assert command is not None and command.help is not None
+        assert command.name == name
+        assert command.help.splitlines()[0] == purpose
+
+
+def test_a_default_is_one_of_the_commands() -> None:
+    for command in COMMANDS.values():
+        if isinstance(command, LazyGroup) and command.default:
+            assert command.default in command.commands_at
+
+
+def test_the_importing_probe_sees_what_is_imported(program: Program) -> None:
+    _, imported = imports(program, "jobs")
+    assert {"sqlalchemy", "tabulate"} <= imported
+    assert imported & {"paho", "PIL", "pydantic", "cl_ml_tools", "structlog", "plugin_spy"} == set()
