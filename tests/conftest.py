@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from clworker.core.store.store import Store
 from tests.support import databases
@@ -14,6 +15,10 @@ from tests.support.in_process import InProcess
 from tests.support.photos import photo
 from tests.support.plugins import PluginFolder
 from tests.support.program import Program
+
+# No test asserts a speed, on however busy a machine.
+settings.register_profile("unhurried", settings(deadline=None))
+settings.load_profile("unhurried")
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from clworker.core.store.store import Store
 # A repository sends no heartbeats; its lock alone tells whether it lives.
 _HEARTBEAT_INTERVAL = 30.0
 _FIELDS = {"status", "progress", "output", "error_message", "started_at", "completed_at", "retry_count", "priority"}
+_AMENDABLE = {"progress", "output", "error_message", "retry_count", "priority"}
 
 
 class SQLAlchemyJobRepository:
@@ -95,16 +96,19 @@ class SQLAlchemyJobRepository:
         return self._instance
 
     def _update_claimed(self, claim: Claim, fields: dict[str, Any]) -> None:
-        status = fields.get("status", ComputeJobStatus.PROCESSING)
-        if status == ComputeJobStatus.QUEUED:
+        status = ComputeJobStatus(fields.get("status", ComputeJobStatus.PROCESSING))
+        if status is ComputeJobStatus.QUEUED:
             self._store.claims.give_back(claim, Cause.STOPPED, counted=False)
-        elif status == ComputeJobStatus.PROCESSING:
-            self._store.claims.progress(claim, max(0, min(99, int(fields.get("progress", 0)))))
+        elif status is ComputeJobStatus.PROCESSING:
+            # started_at is the claim's witness; it and the end's time are not the caller's to set.
+            amended = {name: value for name, value in fields.items() if name in _AMENDABLE}
+            if "progress" in amended:
+                amended["progress"] = max(0, min(99, int(amended["progress"])))
+            self._store.claims.amend(claim, **amended)
             return
         else:
-            ended = ComputeJobStatus(status)
-            cause = Cause.COMPLETED if ended is ComputeJobStatus.COMPLETED else Cause.FAILED
-            outcome = Outcome(ended, cause, fields.get("output"), fields.get("error_message"))
+            cause = Cause.COMPLETED if status is ComputeJobStatus.COMPLETED else Cause.FAILED
+            outcome = Outcome(status, cause, fields.get("output"), fields.get("error_message"))
             self._store.claims.finish(claim, outcome)
         del self._claims[claim.job_id]
 

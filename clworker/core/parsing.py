@@ -11,12 +11,10 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from clworker.core.secrets import masked_whole
-
 WORKER_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _MAX_SECONDS = 365 * 86_400.0
 _MAX_MEBIBYTES = 1 << 24
-_AGE = re.compile(r"(?P<count>\d{1,9})(?P<unit>[smhdw])")
+_AGE = re.compile(r"(?P<count>[0-9]{1,9})(?P<unit>[smhdw])")
 _AGE_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -161,9 +159,11 @@ def user_name(text: str) -> str:
 
 def topic(text: str) -> str:
     """Parse an MQTT topic that can be published to."""
+    if not _is_unicode(text):
+        raise ValueError("is no MQTT topic: it is not valid UTF-8")
     if any(character in text for character in "#+\0"):
         raise ValueError("is no MQTT topic: it must not contain '#', '+' or NUL")
-    if text.startswith("/") or text.endswith("/") or len(text.encode(errors="replace")) > 1024:
+    if text.startswith("/") or text.endswith("/") or len(text.encode()) > 1024:
         raise ValueError("is no MQTT topic: no '/' at either end, at most 1024 bytes")
     return text
 
@@ -183,7 +183,7 @@ def database_url(text: str) -> str:
     if not path or path == ":memory:":
         raise ValueError("names no file: a database in memory cannot be shared with other programs")
     if not rest.startswith("/") or "?" in rest:
-        raise ValueError(f"is not understood; write sqlite:////absolute/path/media_store.db, not {masked_whole(text)}")
+        raise ValueError("is not understood; write sqlite:////absolute/path/media_store.db")
     if os.path.isdir(path):
         raise ValueError("names a folder, not a database file")
     return url
@@ -192,6 +192,15 @@ def database_url(text: str) -> str:
 def sqlite_path(url: str) -> str:
     """Return the file that a ``sqlite:///`` URL names."""
     return url.partition("://")[2].removeprefix("/")
+
+
+def _is_unicode(text: str) -> bool:
+    # Bytes of the environment that are no UTF-8 reach Python as lone surrogates.
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _whole_number(text: str, what: str) -> int:

@@ -3,18 +3,22 @@
 import re
 
 # Begins at "://", not at the scheme: that would be looked for at every letter of a long text.
-_USERINFO = re.compile(r"(?P<head>://[^\s:/?#@]*):(?P<password>[^\s\"']*)@")
-_WHOLE_USERINFO = re.compile(r"(?P<head>(?>(?:[^:/@]*:/+)?)[^:@]*):.*@", re.DOTALL)
-_QUERY = re.compile(r"(?P<head>[?&](?:password|passwd|pwd|sslpassword)=)[^&\s\"']*", re.IGNORECASE)
+_USERINFO = re.compile(r"(?P<head>://[^\s:/?#]*):(?P<password>[^\s\"']*)@")
+_WHOLE_USERINFO = re.compile(r"(?P<head>^(?:[^:]*:/+)?[^:]*):.*@", re.DOTALL)
+_PARAMETER = r"(?P<head>(?:^|[?&;\s])(?:password|passwd|pwd|sslpassword)\s*=\s*)"
+_QUERY = re.compile(_PARAMETER + r"(?:'[^']*'|\"[^\"]*\"|[^&;\s\"']*)", re.IGNORECASE)
+_WHOLE_QUERY = re.compile(_PARAMETER + ".*", re.IGNORECASE | re.DOTALL)
 
 
 def masked_whole(text: str) -> str:
     """Return ``text``, which is one value that may be a URL, however badly written, without a password.
 
+    It ends where the text ends, so that here spaces, quotes and a mistyped ``://`` give nothing away.
+
     >>> masked_whole("cl:it's s3cret@db/media")
     'cl:***@db/media'
     """
-    return masked(_WHOLE_USERINFO.sub(r"\g<head>:***@", text, count=1))
+    return _WHOLE_QUERY.sub(r"\g<head>***", _WHOLE_USERINFO.sub(r"\g<head>:***@", text))
 
 
 def masked(text: str) -> str:

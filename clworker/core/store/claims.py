@@ -61,9 +61,13 @@ class Claims:
 
     def progress(self, claim: Claim, percent: int) -> None:
         """Write a running job's progress, 0 to 99. Raises ClaimLost, StoreUnavailable."""
+        self.amend(claim, progress=percent)
+
+    def amend(self, claim: Claim, **fields: Any) -> None:
+        """Write fields of a job that goes on running. Raises ClaimLost, StoreUnavailable."""
         with self._database.write() as connection:
             self._prove(connection, claim)
-            self._update(connection, claim, progress=percent)
+            self._update(connection, claim, **fields)
 
     def finish(self, claim: Claim, outcome: Outcome, place_outputs: Callable[[], None] = lambda: None) -> None:
         """Record the outcome; ``place_outputs`` runs between the proof of the claim and the commit.
@@ -208,7 +212,8 @@ class Claims:
 
     def _update(self, connection: sa.Connection, claim: Claim, **fields: Any) -> None:
         values = self._jobs.values(updated_at=now_ms(), **fields)
-        connection.execute(self._jobs.table.update().where(*self._witness(claim)).values(**values))
+        if values:
+            connection.execute(self._jobs.table.update().where(*self._witness(claim)).values(**values))
 
     def _witness(self, claim: Claim) -> list[sa.ColumnElement[bool]]:
         columns = self._jobs.columns

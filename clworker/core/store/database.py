@@ -6,6 +6,8 @@ few thousand jobs. With the driver out of the way and ``BEGIN IMMEDIATE`` it nev
 """
 
 import os
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,12 +15,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.pool import QueuePool
 
-from clworker.core.errors import StoreUnavailable
+from clworker.core.errors import StoreUnavailable, UsageFault
 from clworker.core.parsing import sqlite_path
 from clworker.core.secrets import masked
 
 BUSY_TIMEOUT = 10.0
 """Seconds that a statement waits for another program's lock before it fails."""
+
+_WAL_PAUSE = 0.01
 
 
 class Database:
@@ -37,14 +41,15 @@ class Database:
             max_overflow=2,
             connect_args={"timeout": busy_timeout},
         )
-        sa.event.listen(self.engine, "connect", _prepare_connection)
+        sa.event.listen(self.engine, "connect", lambda connection, _record: _prepare(connection, busy_timeout))
         sa.event.listen(self.engine, "begin", _begin)
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
         """Open a transaction that holds the write lock from its first moment to its commit.
 
-        Raises StoreUnavailable when the database does not answer or cannot be written.
+        Raises StoreUnavailable when the database does not answer or cannot be written, and
+        UsageFault for values that it refuses.
         """
         with self._failures_in_words(), self.engine.begin() as connection:
             yield connection
@@ -67,27 +72,46 @@ class Database:
     def _failures_in_words(self) -> Iterator[None]:
         try:
             yield
+        except sa.exc.IntegrityError as failure:
+            raise UsageFault(f"database {self.label} refuses the row: {failure.orig}") from failure
+        except UnicodeEncodeError as failure:
+            raise UsageFault(f"{failure.object!r} is no valid text: no database can hold it") from failure
         except sa.exc.DBAPIError as failure:
             raise StoreUnavailable(f"database {self.label}: {_advice(str(failure.orig), self.path)}") from failure
+        except sa.exc.StatementError as failure:  # not even sent: a value that JSON cannot say
+            raise UsageFault(f"a value cannot be kept in the database: {failure.orig}") from failure
 
 
-def _prepare_connection(connection: Any, _record: Any) -> None:
+def _prepare(connection: Any, busy_timeout: float) -> None:
     connection.isolation_level = None
     # SQLite keeps whatever bytes others call text; one such row must not stop the queue.
     connection.text_factory = lambda data: data.decode(errors="replace")
     cursor = connection.cursor()
     try:
         # Only stat the file ourselves, never open it: closing it would drop SQLite's own locks.
-        (mode,) = cursor.execute("PRAGMA journal_mode").fetchone()
-        if mode != "wal":
-            (mode,) = cursor.execute("PRAGMA journal_mode=WAL").fetchone()
-        if mode != "wal":
+        if _switched_to_wal(cursor, busy_timeout) != "wal":
             raise StoreUnavailable(
                 "the database cannot be switched to WAL mode; its folder must be on a local, writable file system"
             )
         cursor.execute("PRAGMA synchronous=FULL")
     finally:
         cursor.close()
+
+
+def _switched_to_wal(cursor: Any, busy_timeout: float) -> Any:
+    # SQLite does not wait while several programs switch a new database at once: it fails as locked.
+    deadline = time.monotonic() + busy_timeout
+    while True:
+        try:
+            (mode,) = cursor.execute("PRAGMA journal_mode").fetchone()
+            if mode != "wal":
+                (mode,) = cursor.execute("PRAGMA journal_mode=WAL").fetchone()
+        except sqlite3.OperationalError as failure:
+            if "locked" not in str(failure) or time.monotonic() > deadline:
+                raise
+            time.sleep(_WAL_PAUSE)
+        else:
+            return mode
 
 
 def _begin(connection: sa.Connection) -> None:

@@ -87,12 +87,10 @@ class Instances:
         """Forget a batch of what ended more than 30 days ago."""
         before = now_ms() - _KEPT_MS
         old_attempts = sa.select(attempts.c.id).where(attempts.c.ended_at < before).limit(_PRUNED_AT_ONCE)
-        still_named = sa.select(attempts.c.instance)
+        still_named = sa.select(attempts.c.id).where(attempts.c.instance == instances.c.instance).exists()
         with self._database.write() as connection:
             connection.execute(attempts.delete().where(attempts.c.id.in_(old_attempts)))
-            connection.execute(
-                instances.delete().where(instances.c.ended_at < before, instances.c.instance.not_in(still_named))
-            )
+            connection.execute(instances.delete().where(instances.c.ended_at < before, ~still_named))
 
 
 def _values(instance: Instance, lock: LockFile) -> dict[str, Any]:

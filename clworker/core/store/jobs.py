@@ -112,6 +112,8 @@ class Jobs:
     def update(self, job_id: str, **fields: Any) -> bool:
         """Set fields of a job without any claim, as services do; False when there is no such job."""
         values = self._jobs.values(updated_at=now_ms(), **fields)
+        if not values:  # the first generation has none of these columns
+            return self.get(job_id) is not None
         with self._database.write() as connection:
             statement = self._jobs.table.update().where(self._jobs.columns.job_id == job_id).values(**values)
             return connection.execute(statement).rowcount > 0

@@ -4,6 +4,7 @@ A ``jobs`` table that exists is never altered; which columns it has is looked up
 """
 
 import json
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,10 +33,11 @@ class JsonText(sa.types.TypeDecorator[Any]):
 
     def process_result_value(self, value: Any, dialect: sa.Dialect) -> Any:
         if not isinstance(value, (str, bytes)):
-            return value
+            # In a column of type JSON, SQLite keeps text that looks like a number as a number.
+            return str(value) if value in (math.inf, -math.inf) else value
         text = value if isinstance(value, str) else value.decode(errors="replace")
         try:
-            decoded = json.loads(text)
+            decoded = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
         except (ValueError, RecursionError):
             return text
         return text if _is_nested_deeper(decoded, _DEEPEST) else decoded
@@ -56,6 +58,28 @@ def _is_nested_deeper(value: Any, limit: int) -> bool:
     return True
 
 
+class PlainText(sa.types.TypeDecorator[str]):
+    """Text in which bytes of a file name that are no UTF-8 are kept as escapes, since SQLite refuses them."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
+        return None if value is None else value.encode(errors="backslashreplace").decode()
+
+
+def _refuse_constant(word: str) -> None:
+    # Python writes and reads NaN and Infinity, but they are no JSON and nobody else could read them.
+    raise ValueError(f"{word} is no JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError("a number is too large")
+    return number
+
+
 own = sa.MetaData()
 
 schema_versions = sa.Table("clworker_schema", own, sa.Column("version", sa.Integer, nullable=False))
@@ -64,7 +88,7 @@ instances = sa.Table(
     "clworker_instances",
     own,
     sa.Column("instance", sa.String(32), primary_key=True),
-    sa.Column("worker_id", sa.String(64), nullable=False, index=True),
+    sa.Column("worker_id", sa.String(64), nullable=False),
     sa.Column("role", sa.String(16), nullable=False),
     sa.Column("host", sa.String(255), nullable=False),
     sa.Column("boot_id", sa.String(64), nullable=False),
@@ -76,6 +100,8 @@ instances = sa.Table(
     sa.Column("heartbeat_interval_ms", sa.BigInteger, nullable=False),
     sa.Column("started_at", sa.BigInteger, nullable=False),
     sa.Column("ended_at", sa.BigInteger),
+    sa.Index("clworker_instances_worker", "worker_id"),
+    sa.Index("clworker_instances_ended", "ended_at"),
 )
 
 attempts = sa.Table(
@@ -93,6 +119,7 @@ attempts = sa.Table(
     sa.Column("exit_code", sa.Integer),
     sa.Column("peak_memory_kib", sa.BigInteger),
     sa.Index("clworker_attempts_job", "job_id"),
+    sa.Index("clworker_attempts_instance", "instance", "ended_at"),
     sa.Index("clworker_attempts_open", "job_id", unique=True, sqlite_where=sa.text("ended_at IS NULL")),
     sa.Index("clworker_attempts_ended", "ended_at"),
 )
@@ -111,7 +138,7 @@ _CURRENT = sa.Table(
     sa.Column("started_at", sa.BigInteger),
     sa.Column("completed_at", sa.BigInteger),
     sa.Column("output", sa.JSON),
-    sa.Column("error_message", sa.Text),
+    sa.Column("error_message", PlainText),
     sa.Column("retry_count", sa.Integer, nullable=False),
     sa.Column("max_retries", sa.Integer, nullable=False),
     sa.Column("created_by", sa.String, index=True),
@@ -173,13 +200,11 @@ def open_schema(database: Database) -> JobsTable:
     tables of a newer version, and StoreUnavailable.
     """
     with database.read() as connection:
-        complete = _is_complete(connection)
-    if not complete:
+        jobs = _found(connection, database.label)
+    if jobs is None:
         with database.write() as connection:
-            _create_missing(connection)
+            jobs = _found(connection, database.label) or _created(connection, database.label)
     with database.read() as connection:
-        _check_version(connection)
-        jobs = _bound_jobs(connection, database.label)
         indexed = _queue_index(jobs).name in _index_names(connection)
     if not indexed:
         with database.write() as connection:
@@ -187,16 +212,21 @@ def open_schema(database: Database) -> JobsTable:
     return jobs
 
 
-def _is_complete(connection: sa.Connection) -> bool:
+def _found(connection: sa.Connection, label: str) -> JobsTable | None:
+    """Return the ``jobs`` table, or None while any table is missing. Raises SchemaMismatch."""
     present = set(sa.inspect(connection).get_table_names())
-    return {"jobs", *own.tables} <= present
+    if schema_versions.name in present:
+        _check_version(connection)
+    jobs = _bound_jobs(connection, label) if "jobs" in present else None
+    return jobs if set(own.tables) <= present else None
 
 
-def _create_missing(connection: sa.Connection) -> None:
+def _created(connection: sa.Connection, label: str) -> JobsTable:
     _CURRENT.metadata.create_all(connection)
     own.create_all(connection)
     if connection.scalar(sa.select(sa.func.count()).select_from(schema_versions)) == 0:
         connection.execute(schema_versions.insert().values(version=SCHEMA_VERSION))
+    return _bound_jobs(connection, label)
 
 
 def _check_version(connection: sa.Connection) -> None:

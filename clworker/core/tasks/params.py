@@ -115,6 +115,12 @@ def _properties(schema: Schema) -> dict[str, dict[str, Any]]:
 
 
 def _resolved(field: dict[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
+    followed = _followed(field, definitions)
+    parts = [_followed(part, definitions) for part in followed.get("anyOf", [])]
+    return {**followed, "anyOf": parts} if parts else followed
+
+
+def _followed(field: dict[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
     reference = field.get("$ref") or next((part.get("$ref") for part in field.get("allOf", [])), None)
     target = definitions.get(str(reference).rpartition("/")[2], {}) if reference else {}
     return {**target, **field}
@@ -130,9 +136,13 @@ def _is_text(field: Mapping[str, Any]) -> bool:
 
 def _json_or_text(text: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         return text
+
+
+def _refuse_constant(word: str) -> None:
+    raise ValueError(f"{word} is no JSON, although Python reads it")
 
 
 def _type_name(field: Mapping[str, Any]) -> str:
@@ -145,18 +155,7 @@ def _range(field: Mapping[str, Any]) -> str:
         choices: Sequence[Any] = part.get("enum") or ([part["const"]] if "const" in part else [])
         if choices:
             words.append("one of " + ", ".join(map(str, choices)))
-        bounds = [
-            f"{sign} {part[key]}"
-            for sign, key in (
-                (">=", "minimum"),
-                (">", "exclusiveMinimum"),
-                ("<=", "maximum"),
-                ("<", "exclusiveMaximum"),
-            )
-            if key in part
-        ]
-        lengths = [
-            f"{sign} {part[key]} long" for sign, key in ((">=", "minLength"), ("<=", "maxLength")) if key in part
-        ]
+        bounds = [f"{sign} {part[key]}" for sign, key in _BOUNDS if key in part]
+        lengths = [f"{sign} {part[key]} long" for sign, key in _LENGTHS if key in part]
         words.extend([", ".join(bounds + lengths)] if bounds or lengths else [])
     return "; ".join(words)

@@ -1,0 +1,121 @@
+"""Finding jobs: by id or a beginning of one, and by filters, among ten thousand that are done."""
+
+from pathlib import Path
+
+import pytest
+
+from clworker.core.errors import JobNotFound, UsageFault
+from clworker.core.models import ComputeJobStatus, JobFilter
+from clworker.core.store.identity import LockFile
+from tests.conformance.conftest import TASK, Bench
+from tests.support import databases
+from tests.support.instances import new_instance
+
+
+@pytest.fixture
+def crowded(bench: Bench) -> Bench:
+    """10,000 finished rows, then one row in every status, created one millisecond apart."""
+    finished = [
+        {
+            "job_id": f"old-{number:05}",
+            "status": "error" if number % 10 == 0 else "completed",
+            "task_type": "image_conversion" if number % 2 else TASK,
+            "params": {"größe": number},
+            "created_at": number,
+            "output": {"number": number},
+        }
+        for number in range(10_000)
+    ]
+    every_status = [
+        {"job_id": f"new-{status}", "status": str(status), "created_at": 20_000 + number}
+        for number, status in enumerate(ComputeJobStatus)
+    ]
+    databases.insert(bench.path, [*finished, *every_status])
+    return bench
+
+
+def listed(bench: Bench, wanted: JobFilter) -> list[str]:
+    return [job.job_id for job in bench.store.jobs.matching(wanted)]
+
+
+def test_lists_are_newest_first_and_filters_add_up(crowded: Bench) -> None:
+    newest = ["new-error", "new-completed", "new-processing", "new-queued", "old-09999", "old-09998"]
+    assert listed(crowded, JobFilter(limit=6)) == newest
+    assert listed(crowded, JobFilter(limit=1)) == newest[:1]
+    assert len(listed(crowded, JobFilter())) == 20
+    assert len(listed(crowded, JobFilter(limit=100_000))) == 10_004
+    for status in ComputeJobStatus:
+        found = crowded.store.jobs.matching(JobFilter(status=status, limit=3))
+        assert {job.status for job in found} == {status}
+        assert found[0].job_id == f"new-{status}"
+    assert listed(crowded, JobFilter(status="error", task_type=TASK, limit=2)) == ["new-error", "old-09990"]
+    assert listed(crowded, JobFilter(since_ms=20_002)) == ["new-error", "new-completed"]
+    assert listed(crowded, JobFilter(status="queued", since_ms=20_001)) == []
+    assert listed(crowded, JobFilter(task_type="unheard-of")) == []
+
+
+def test_one_queued_job_is_found_behind_ten_thousand_finished(crowded: Bench) -> None:
+    assert crowded.claim().job_id == "new-queued"
+    assert crowded.store.claims.claim("instance-a", [TASK, "image_conversion"]) == []
+
+
+def test_jobs_of_one_creation_time_are_listed_by_their_rows(bench: Bench) -> None:
+    for job_id in ("b", "c", "a"):
+        bench.queue(job_id, created_at=7)
+    assert listed(bench, JobFilter()) == ["a", "c", "b"]
+
+
+def test_a_workers_jobs_are_those_that_any_of_its_instances_has_claimed(bench: Bench) -> None:
+    lock = LockFile("/nowhere", 0, 0)
+    for number, name in enumerate(["ann", "bob", "ann"]):
+        instance = new_instance(name)
+        bench.store.instances.register(instance, lock)
+        bench.queue(f"job-{number}", created_at=number)
+        bench.claim(instance.instance)
+    bench.queue("unclaimed")
+    assert listed(bench, JobFilter(worker_id="ann")) == ["job-2", "job-0"]
+    assert listed(bench, JobFilter(worker_id="ann", limit=1)) == ["job-2"]
+    assert listed(bench, JobFilter(worker_id="nobody")) == []
+    assert [attempt.worker_id for attempt in bench.store.jobs.attempts("job-1")] == ["bob"]
+
+
+@pytest.fixture
+def named(bench: Bench) -> Bench:
+    """Jobs whose ids begin alike, or hold what SQL patterns would take for something else."""
+    ids = ("a", "ab", "abc", "abd", "B-1", "é-1", "50%", "a_c", "x1", "x2", "x3", "x4", "x5")
+    databases.insert(bench.path, [{"job_id": job_id} for job_id in ids])
+    return bench
+
+
+@pytest.mark.parametrize(
+    ("prefix", "found"),
+    [("a", "a"), ("ab", "ab"), ("abc", "abc"), ("abd", "abd"), ("B", "B-1"), ("é", "é-1"), ("5", "50%"), ("a_", "a_c")],
+)
+def test_an_id_or_its_only_beginning_finds_the_job(named: Bench, prefix: str, found: str) -> None:
+    assert named.store.jobs.find(prefix).job_id == found
+
+
+@pytest.mark.parametrize("prefix", ["b", "abcd", "%", "_b", "e", "*", "a%", " a", "'", "a\0"])
+def test_what_no_id_begins_with_is_not_found(named: Bench, prefix: str) -> None:
+    with pytest.raises(JobNotFound, match="no job has the id"):
+        named.store.jobs.find(prefix)
+
+
+def test_an_ambiguous_beginning_names_some_candidates(named: Bench) -> None:
+    with pytest.raises(JobNotFound, match=r"begin with 'x': x1, x2, x3, x4, …$"):
+        named.store.jobs.find("x")
+    named.store.jobs.delete("x5")
+    with pytest.raises(JobNotFound, match=r"begin with 'x': x1, x2, x3, x4$"):
+        named.store.jobs.find("x")
+
+
+def test_an_id_that_is_no_text_is_the_callers_fault(named: Bench) -> None:
+    with pytest.raises(UsageFault, match=r"'\\udcff' is no valid text"):
+        named.store.jobs.find("\udcff")
+
+
+def test_an_empty_database_holds_nothing(bench: Bench, tmp_path: Path) -> None:
+    assert listed(bench, JobFilter()) == []
+    assert bench.store.jobs.get("job") is None
+    assert bench.store.jobs.attempts("job") == []
+    assert bench.store.claims.claim("instance-a", [TASK]) == []

@@ -1,0 +1,122 @@
+"""Every statement of the store finds its rows by an index, over both generations of ``jobs``."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from clworker.core.errors import JobNotFound
+from clworker.core.models import Cause, JobFilter, Outcome
+from clworker.core.store.identity import LockFile
+from clworker.core.store.store import Store
+from tests.support import databases
+from tests.support.instances import new_instance
+
+TASK = "image_resize"
+INSTANCE = new_instance()
+LISTED_BY_AGE = {"SCAN jobs USING INDEX ix_jobs_created_at"}
+"""Newest first, until the limit is reached: a scan only by its name."""
+
+
+@pytest.fixture
+def store(made_database: Path) -> Iterator[Store]:
+    """A store with a few hundred jobs in every status, as other programs made it."""
+    statuses = ("queued", "processing", "completed", "error")
+    databases.insert(
+        made_database, [{"job_id": f"job-{n}", "status": statuses[n % 4], "created_at": n} for n in range(400)]
+    )
+    opened = Store(f"sqlite:///{made_database}")
+    opened.instances.register(INSTANCE, LockFile("/nowhere", 0, 0))
+    yield opened
+    opened.close()
+
+
+@contextmanager
+def explained(store: Store) -> Iterator[dict[str, list[str]]]:
+    """Collect the plan of every statement that is executed in the block."""
+    plans: dict[str, list[str]] = {}
+
+    def explain(connection: sa.Connection, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
+        if statement.split()[0] in ("SELECT", "UPDATE", "DELETE"):
+            driver = connection.connection.driver_connection
+            assert driver is not None
+            plans[statement] = [row[3] for row in driver.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
+
+    sa.event.listen(store.database.engine, "before_cursor_execute", explain)
+    yield plans
+    sa.event.remove(store.database.engine, "before_cursor_execute", explain)
+
+
+def scans(plans: dict[str, list[str]]) -> set[str]:
+    return {step for plan in plans.values() for step in plan if step.startswith("SCAN")}
+
+
+def claim_and_end(store: Store) -> None:
+    claims = store.claims
+    for _ in range(2):
+        (claim,) = claims.claim(INSTANCE.instance, [TASK])
+        claims.progress(claim, 5)
+        claims.give_back(claim, Cause.STOPPED, counted=False)
+    (claim,) = claims.claim(INSTANCE.instance, [TASK])
+    claims.finish(claim, Outcome.failed("x"))
+
+
+def rescue(store: Store) -> None:
+    store.claims.claim(INSTANCE.instance, [TASK], limit=3)
+    store.instances.end(INSTANCE.instance)
+    store.instances.provably_dead()
+    assert len(store.claims.rescue(INSTANCE.instance)) == 3
+    store.instances.end(INSTANCE.instance)
+    store.instances.prune()
+
+
+def look_up(store: Store) -> None:
+    store.jobs.get("job-7")
+    store.jobs.find("job-39")
+    with pytest.raises(JobNotFound):
+        store.jobs.find("job")
+    store.jobs.attempts("job-7")
+    store.jobs.update("job-7", progress=1)
+    store.jobs.delete("job-7")
+
+
+def list_by_filters(store: Store) -> None:
+    store.jobs.matching(JobFilter(status="queued"))
+    store.jobs.matching(JobFilter(since_ms=390))
+    store.jobs.matching(JobFilter(worker_id="worker"))
+    store.jobs.matching(JobFilter(status="error", task_type=TASK, since_ms=5, worker_id="worker"))
+
+
+@pytest.mark.parametrize("act", [claim_and_end, rescue, look_up, list_by_filters])
+def test_nothing_is_scanned(store: Store, act: Callable[[Store], None]) -> None:
+    with explained(store) as plans:
+        act(store)
+    assert plans
+    assert scans(plans) == set()
+
+
+def test_a_claim_probes_its_own_index_and_sorts_nothing(store: Store) -> None:
+    with explained(store) as plans:
+        store.claims.claim(INSTANCE.instance, [TASK, "image_conversion"])
+    probes = [plan for statement, plan in plans.items() if "'queued'" in statement]
+    assert probes == [["SEARCH jobs USING INDEX clworker_jobs_queue (task_type=?)"]]
+
+
+def test_the_proof_of_a_claim_is_two_look_ups(store: Store) -> None:
+    (claim,) = store.claims.claim(INSTANCE.instance, [TASK])
+    with explained(store) as plans:
+        store.claims.progress(claim, 5)
+    proof, update = plans.values()
+    assert [re.sub(r" USING .*", "", step) for step in proof] == ["SEARCH clworker_attempts", "SEARCH jobs"]
+    assert len(update) == 1 and re.fullmatch(r"SEARCH jobs USING INDEX \w+ \(job_id=\?\)", update[0])
+
+
+@pytest.mark.parametrize("wanted", [JobFilter(), JobFilter(task_type=TASK)])
+def test_a_list_walks_the_index_of_creation_and_sorts_nothing(store: Store, wanted: JobFilter) -> None:
+    with explained(store) as plans:
+        store.jobs.matching(wanted)
+    assert [set(plan) for plan in plans.values()] == [LISTED_BY_AGE]
