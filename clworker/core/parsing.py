@@ -124,7 +124,7 @@ def folders(text: str) -> tuple[Path, ...]:
     paths = tuple(folder(part) for part in text.split(os.pathsep) if part)
     for path in paths:
         if not path.is_dir():
-            raise ValueError(f"names a folder that does not exist: {path}")
+            raise ValueError(f"names a folder that does not exist: {str(path)!r}")
     return paths
 
 
