@@ -9,6 +9,7 @@ from hypothesis import settings
 
 from clworker.core.store.store import Store
 from tests.support import databases
+from tests.support.bench import Bench
 from tests.support.broker import mosquitto
 from tests.support.in_process import InProcess
 from tests.support.photos import photo
@@ -78,3 +79,11 @@ def command(
     root.handlers[:] = handlers
     root.setLevel(level)
     logging.captureWarnings(False)
+
+
+@pytest.fixture
+def bench(program: Program, plugins: PluginFolder, database: Path, tmp_path: Path) -> Bench:
+    """The program over an empty queue, with tasks made by the test."""
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    return Bench(program, plugins, database, marks)

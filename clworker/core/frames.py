@@ -4,8 +4,10 @@ import asyncio
 import json
 import socket
 import struct
+import threading
 from array import array
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 Message = dict[str, Any]
@@ -17,9 +19,12 @@ def encode(message: Message) -> bytes:
     """Return the bytes of one frame.
 
     Both ends are Python, so NaN and infinity pass: a job's params may hold them, and it is
-    for the task's schema to refuse them. Raises RecursionError for what is nested too deeply.
+    for the task's schema to refuse them. Raises ValueError for what is nested too deeply.
     """
-    body = json.dumps(message, separators=(",", ":")).encode()
+    try:
+        body = json.dumps(message, separators=(",", ":")).encode()
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     return _LENGTH.pack(len(body)) + body
 
 
@@ -30,14 +35,20 @@ class Decoder:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[Message]:
-        """Take more bytes and yield every message that is whole by now."""
+        """Take more bytes and yield every message that is whole by now.
+
+        Raises ValueError for bytes that are none.
+        """
         self._buffer += data
         while len(self._buffer) >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(self._buffer)
             end = _LENGTH.size + length
             if len(self._buffer) < end:
                 return
-            message = json.loads(self._buffer[_LENGTH.size : end])
+            try:
+                message = json.loads(self._buffer[_LENGTH.size : end])
+            except RecursionError:
+                raise ValueError("it is nested too deeply") from None
             del self._buffer[:end]
             yield message
 
@@ -46,7 +57,9 @@ class BlockingChannel:
     """A child's end of the socket, in a process that has nothing else to wait for."""
 
     def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(True)  # whatever default time-out a plugin has set for its own sockets
         self.socket = sock
+        self._sending = threading.Lock()
         self._decoder = Decoder()
         self._waiting: list[Message] = []
 
@@ -63,8 +76,10 @@ class BlockingChannel:
         return self._waiting.pop(0)
 
     def send(self, message: Message) -> None:
-        """Send one message whole. Raises OSError when the other side has closed."""
-        self.socket.sendall(encode(message))
+        """Send one message whole, from any thread. Raises OSError when the other side has closed."""
+        frame = encode(message)
+        with self._sending:
+            self.socket.sendall(frame)
 
 
 class Channel:
@@ -97,6 +112,11 @@ class Channel:
         """Send one small message at once, with open files if there are any (SCM_RIGHTS)."""
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))] if fds else []
         self._socket.sendmsg([encode(message)], rights)
+
+    def expect_no_more(self) -> None:
+        """Have the stream end after what has arrived, whoever still holds the other side open."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RD)
 
     def close(self) -> None:
         """Close this end; the other side reads the end of the stream."""

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, closing
 from typing import TYPE_CHECKING
 
 from clworker.core.errors import Interrupted
-from clworker.core.models import ComputeJob, signal_name
+from clworker.core.models import ComputeJob
 from clworker.core.settings import Settings
 from clworker.core.store.identity import Instance, InstanceLock, Role
 from clworker.core.worker.signals import StopRequest, stop_requests
@@ -29,7 +29,7 @@ async def run_once(settings: Settings) -> ComputeJob | None:
         async with started_worker(settings, Role.ONCE, stop, return_jobs=stop.first) as worker:
             job = None if stop.first.is_set() else await worker.run_once()
         if stop.first.is_set() and (job is None or not job.is_final):
-            raise _interruption(stop, f"job {job.job_id} went back to the queue" if job else "no job was claimed")
+            raise stop.interruption(f"job {job.job_id} went back to the queue" if job else "no job was claimed")
         return job
 
 
@@ -76,25 +76,13 @@ async def started_worker(
         # Only a worker that stays has a stable client id: of that there may be one at a time.
         client_id = f"clworker-{settings.worker_id}" if role is Role.RUN else None
         stack.callback(shutdown_broadcaster)
-        nursery = await _unless_stopped(starting, stop)
+        await stop.first_or(starting)
+        if not starting.done():
+            raise stop.interruption("no job was claimed")
+        nursery = await starting
         identity = Identity(instance, lock, select_types(nursery.discovery.tasks, settings.tasks))
         pool = SlotPool(settings, nursery, lambda: Nursery.start(settings, lock.fd))
         stack.push_async_callback(pool.close)
         around = Surroundings(settings, store, ledger, get_broadcaster(settings, client_id), return_jobs)
         async with ComputeWorker(around, identity, pool) as worker:
             yield worker
-
-
-async def _unless_stopped(starting: "asyncio.Task[Nursery]", stop: StopRequest) -> Nursery:
-    """Wait for the nursery, which a plugin may hold up, but not longer than until a signal."""
-    stopped = asyncio.create_task(stop.first.wait())
-    await asyncio.wait([starting, stopped], return_when=asyncio.FIRST_COMPLETED)
-    stopped.cancel()
-    if not starting.done():
-        raise _interruption(stop, "no job was claimed")
-    return starting.result()
-
-
-def _interruption(stop: StopRequest, what: str) -> Interrupted:
-    number = stop.signal_number or 0
-    return Interrupted(number, f"stopped by {signal_name(number)}: {what}")

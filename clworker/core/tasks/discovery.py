@@ -6,6 +6,7 @@ within the deadline, the plugin it was at is broken, and a new child goes on wit
 
 import asyncio
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -60,6 +61,7 @@ class PluginHost:
                 stdout=self.output.write_end,
                 stderr=self.output.write_end,
                 pass_fds=(theirs.fileno(), *pass_fds),
+                process_group=0,  # to be ended as one; and Ctrl-C does not reach it
             )
         self.output.close_write_end()
         self.channel = Channel(ours)
@@ -79,11 +81,16 @@ class PluginHost:
         """Close the channel, see the process end, by force if need be, and say how it ended."""
         self.channel.close()
         if kill:
-            self.process.kill()
+            self._kill_group()
         await _exited(self.process)
+        self._kill_group()  # what a plugin has started on import and left
         self.output.close()
         code = self.process.returncode
         return f"was killed by {signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
+
+    def _kill_group(self) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 Started as ``python -m clworker.core.tasks.host FD PARENT`` by ``discovery.PluginHost``.
 """
 
+import os
 import socket
 import sys
 from collections.abc import Callable
@@ -25,6 +26,8 @@ def main() -> None:
     registry = load_all(channel.send, first["skip"])
     while (request := channel.receive()) is not None:
         channel.send(_answer(registry, request))
+    # _exit, not return: a thread that a plugin has started would keep us.
+    os._exit(0)
 
 
 def _answer(registry: dict[str, Any], request: Message) -> Message:

@@ -4,13 +4,16 @@ Every entry is announced before it is imported, so that the parent knows the cul
 this process dies or falls silent.
 """
 
+import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import Distribution, EntryPoint, distributions
 from typing import Any
 
+from pydantic import BaseModel
+
 from clworker.core.frames import Message
-from clworker.core.tasks.messages import describe_exception
+from clworker.core.tasks.messages import describe_exception, shortened
 
 GROUPS = ("cl_ml_tools.tasks", "cl_media_tools.tasks")
 """Entry-point groups: the published name first, then the design note's."""
@@ -45,7 +48,10 @@ def entries() -> list[Entry]:
         for entry in _entries_of(distribution)
     }
     ordered = [found[key] for key in sorted(found, key=lambda key: (GROUPS.index(key[0]), *key[1:]))]
-    return list({entry.key: entry for entry in reversed(ordered)}.values())[::-1]
+    first_of_each: dict[str, Entry] = {}
+    for entry in ordered:
+        first_of_each.setdefault(entry.key, entry)
+    return list(first_of_each.values())
 
 
 def load_all(report: Callable[[Message], None], skip: Collection[str]) -> dict[str, Any]:
@@ -88,8 +94,8 @@ def _load(entry: Entry) -> tuple[Any, str]:
     if not isinstance(task_type, str) or not task_type or "," in task_type or not task_type.isprintable():
         raise TypeError(f"its task_type {task_type!r} is not a printable name without commas")
     schema = task.get_schema()
-    if not hasattr(schema, "model_fields") or not hasattr(schema, "model_validate"):
-        raise TypeError(f"get_schema() returned {schema!r}, which is no pydantic model")
+    if not isinstance(schema, type) or not issubclass(schema, BaseModel):
+        raise TypeError(f"get_schema() returned {shortened(schema)}, which is no pydantic model")
     return task, task_type
 
 
@@ -97,8 +103,8 @@ def _unique_distributions() -> Iterator[Distribution]:
     # As importlib.metadata has it: of two installations of one name, the first on the path counts.
     seen = set()
     for distribution in distributions():
-        name = _name_of(distribution)
-        if name not in seen:
+        name = re.sub(r"[-_.]+", "-", _metadata(distribution, "Name")).lower()
+        if not name or name not in seen:
             seen.add(name)
             yield distribution
 
@@ -108,12 +114,13 @@ def _entries_of(distribution: Distribution) -> Iterator[Entry]:
         points = [point for point in distribution.entry_points if point.group in GROUPS]
     except Exception:  # an unreadable entry_points.txt is that package's trouble alone
         return
+    name, version = _metadata(distribution, "Name") or "unknown", _metadata(distribution, "Version")
     for point in points:
-        yield Entry(point.name, point.value, point.group, _name_of(distribution), distribution.version or "")
+        yield Entry(point.name, point.value, point.group, name, version)
 
 
-def _name_of(distribution: Distribution) -> str:
+def _metadata(distribution: Distribution, field: str) -> str:
     try:
-        return distribution.metadata["Name"] or "unknown"
+        return distribution.metadata[field] or ""
     except Exception:  # damaged metadata of one package must not hide the others
-        return "unknown"
+        return ""

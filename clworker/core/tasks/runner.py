@@ -7,6 +7,7 @@ keeps what it is told.
 import asyncio
 import json
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,9 @@ from cl_ml_tools import BaseJobParams, ComputeModule, Job
 from cl_ml_tools.worker import Worker
 
 from clworker.core.tasks.messages import describe_exception, one_line, shortened
+
+_DEEPEST = 200
+"""Levels that an output may be nested: far from where Python gives up, here and in whoever reads it."""
 
 _log = logging.getLogger("clworker.tasks")
 
@@ -46,6 +50,7 @@ class _Guarded(ComputeModule):
 
     def __init__(self, task: Any) -> None:
         self._task = task
+        self._owner = os.getpid()
 
     @property
     def task_type(self) -> str:
@@ -63,6 +68,9 @@ class _Guarded(ComputeModule):
         except BaseException as failure:  # SystemExit and CancelledError too are the job's end, not the slot's
             _log.error("the task raised an exception", exc_info=failure)
             return {"status": "error", "error": _words_for(failure)}
+        finally:
+            if os.getpid() != self._owner:
+                os._exit(1)  # a process that the task had forked came back from it: it does not speak for the job
         if not isinstance(result, dict):
             return {"status": "error", "error": f"the task returned {shortened(result)}, not a result"}
         return result
@@ -108,11 +116,24 @@ class _OneJobRepository:
             said = self._final.get("error_message")
             return Report(error=one_line(str(said or "")) or "the task reported an error without saying which")
         output = self._final.get("task_output")
+        if _is_deeper(output, _DEEPEST):
+            return Report(error=f"the task's output is nested deeper than {_DEEPEST} levels")
         try:
             json.dumps(output, allow_nan=False)
-        except (TypeError, ValueError, RecursionError) as failure:
+        except (TypeError, ValueError) as failure:
             return Report(error=f"the task's output cannot be written as JSON: {describe_exception(failure)}")
         return Report(output=output)
+
+
+def _is_deeper(value: Any, deepest: int) -> bool:
+    level = [value]
+    for _ in range(deepest + 1):
+        # By identity: what is shared counts once, and what holds itself comes to an end.
+        containers = {id(outer): outer for outer in level if isinstance(outer, (dict, list, tuple))}.values()
+        if not containers:
+            return False
+        level = [inner for outer in containers for inner in (outer.values() if isinstance(outer, dict) else outer)]
+    return True
 
 
 def _words_for(failure: BaseException) -> str:

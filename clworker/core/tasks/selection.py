@@ -20,13 +20,14 @@ def select_types(tasks: Sequence[TaskInfo], requested: Sequence[str]) -> list[st
     for task_type in requested:
         find_task(tasks, task_type)
     chosen = [task_type for task_type in ready if task_type in requested or not requested]
-    broken = [task for task in tasks if task.state is TaskState.BROKEN]
+    broken = [
+        task for task in tasks if task.state is TaskState.BROKEN and (task.task_type in requested or not requested)
+    ]
     if not chosen:
         reasons = "".join(f"; {task.task_type} is broken: {task.reason}" for task in broken)
         raise UsageFault(f"no task is ready to run{reasons or '; install a task plugin'}")
     for task in broken:
-        if task.task_type in requested or not requested:
-            _log.warning("task is broken", extra={"task_type": task.task_type, "reason": task.reason})
+        _log.warning("task is broken", extra={"task_type": task.task_type, "reason": task.reason})
     return chosen
 
 

@@ -48,7 +48,7 @@ class Execution:
         self._claim = claim
         self._slot = slot
         self._around = around
-        self._placement = Placement(claim.job.params, around.settings.output_roots, claim.token)
+        self._placement = Placement(claim.job.params, around.settings.output_roots, claim.token, claim.older_tokens)
         self._started = asyncio.Event()
         self._progress = 0
         self._progressed = asyncio.Event()
@@ -112,10 +112,10 @@ class Execution:
             await self._slot.channel.send(order)
         except OSError:
             return await self._slot.died()
-        except RecursionError:
+        except ValueError as failure:
             self._answered = True
-            return Outcome.failed("params are nested too deeply")
-        while (message := await self._slot.channel.receive()) is not None:
+            return Outcome.failed(f"params cannot be handed to a task: {failure}")
+        while (message := await self._next_message()) is not None:
             match message["type"]:
                 case "started":
                     self._started.set()
@@ -132,6 +132,14 @@ class Execution:
                     self._slot.jobs_done += 1
                     return _outcome_of(message)
         return await self._slot.died()
+
+    async def _next_message(self) -> dict[str, Any] | None:
+        try:
+            return await self._slot.channel.receive()
+        except ValueError as failure:
+            _log.warning("the slot is ended: its task has broken the channel", reason=str(failure))
+            self._slot.kill()
+            return None
 
     async def _watch_limits(self) -> Exceeded:
         await self._started.wait()

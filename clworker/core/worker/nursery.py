@@ -42,7 +42,13 @@ def main() -> None:
     roots = slot.SlotConfig(
         [Path(path) for path in config["input_roots"]], [Path(path) for path in config["output_roots"]]
     )
-    _Nursery(control, registry, roots).serve()
+    try:
+        _Nursery(control, registry, roots).serve()
+    except BaseException:
+        traceback.print_exc()
+        os._exit(70)
+    # _exit, not return: a thread that a plugin has started would keep us, and the instance's lock.
+    os._exit(0)
 
 
 class _Nursery:
@@ -100,7 +106,7 @@ class _Nursery:
         elif message["type"] == "kill":
             for pid, known in self._pids.items():
                 if known == number:
-                    _kill_group(pid)
+                    _kill(pid)
 
     def _fork(self, jobs: int, output: int) -> int:
         nursery = os.getpid()
@@ -159,25 +165,32 @@ def _kill_group(leader: int) -> None:
         os.killpg(leader, signal.SIGKILL)
 
 
+def _kill(pid: int) -> None:
+    """Kill a process and the group that it leads; it may have moved to another."""
+    _kill_group(pid)
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
 def _kill_all_children() -> None:
     """Kill until no child is left; orphans of killed ones become children and are next."""
-    while True:
-        for pid in _children():
-            _kill_group(pid)
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        try:
+    while children := _children():
+        for pid in children:
+            _kill(pid)
+        with suppress(ChildProcessError):
             os.wait4(-1, 0)
-        except ChildProcessError:
-            return
 
 
 def _children() -> list[int]:
-    own = os.getpid()
-    try:
-        return [int(pid) for pid in Path(f"/proc/{own}/task/{own}/children").read_text().split()]
-    except OSError:
-        return []  # a kernel without this file: the slots die with us, by PDEATHSIG
+    """Return the children of every thread, since a plugin may have started some.
+
+    None on a kernel without these files: the slots die with us there, by PDEATHSIG.
+    """
+    found: list[int] = []
+    for children in Path("/proc/self/task").glob("*/children"):
+        with suppress(OSError):  # a thread may end while we look
+            found.extend(map(int, children.read_text().split()))
+    return found
 
 
 if __name__ == "__main__":

@@ -23,12 +23,13 @@ _TRIES = 100
 class Placement:
     """The supervisor's part: renames one attempt's outputs into place, and clears up after it."""
 
-    def __init__(self, params: object, roots: Sequence[Path], token: str) -> None:
+    def __init__(self, params: object, roots: Sequence[Path], token: str, older_tokens: Sequence[str] = ()) -> None:
         self._paths = _output_paths(params)
         self._roots = roots
         self._token = token
         self._staged = False
         self._created: list[str] = []
+        self._older_tokens = older_tokens
         self._placed: set[str] = set()
 
     def note_staged(self, created: list[str]) -> None:
@@ -54,10 +55,12 @@ class Placement:
             self._placed.add(target.path)
 
     def discard(self) -> None:
-        """Remove the attempt's folders and whatever is left in them; the folders made for them, if empty."""
+        """Remove the folders of this attempt and of those before it; the folders made for them, if empty."""
         for path in self._paths:
             with suppress(PathRefused):
-                _remove_staging(output_target(path, self._roots), self._roots, self._token)
+                target = output_target(path, self._roots)
+                for token in (self._token, *self._older_tokens):
+                    _remove_staging(target, self._roots, token)
         if not self._placed:
             _remove_created(self._created, self._roots)
 

@@ -4,6 +4,10 @@ import asyncio
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
+
+from clworker.core.errors import Interrupted
+from clworker.core.models import signal_name
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 
@@ -22,6 +26,17 @@ class StopRequest:
             self.second.set()
         self.signal_number = number
         self.first.set()
+
+    async def first_or(self, other: "asyncio.Task[Any]") -> None:
+        """Wait for the first signal or for the end of another task, whose result is not looked at."""
+        stopped = asyncio.create_task(self.first.wait())
+        await asyncio.wait({stopped, other}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+
+    def interruption(self, what: str) -> Interrupted:
+        """Return the error that says which signal has stopped the program, and what became of its work."""
+        number = self.signal_number or 0
+        return Interrupted(number, f"stopped by {signal_name(number)}: {what}")
 
 
 @contextmanager

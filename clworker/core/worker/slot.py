@@ -17,6 +17,7 @@ from clworker.core.errors import ParamsRefused, PathRefused
 from clworker.core.frames import BlockingChannel, Message
 from clworker.core.records import extras
 from clworker.core.tasks import params, runner
+from clworker.core.tasks.messages import describe_exception
 from clworker.core.worker.workspace import Workspace
 
 _LONGEST_CHAIN = 10
@@ -41,7 +42,11 @@ def serve(channel: BlockingChannel, registry: Mapping[str, Any], config: SlotCon
     while (job := channel.receive()) is not None:
         _forget_peak_memory()
         channel.send({"type": "started"})
-        report = _run(channel, registry, config, job, owner)
+        try:
+            report = _run(channel, registry, config, job, owner)
+        except Exception as failure:  # of a schema or a validator, which are the plugin's as well
+            _log.error("the job failed around its task", exc_info=failure)
+            report = runner.Report(error=describe_exception(failure))
         channel.send(
             {"type": "outcome", "output": report.output, "error": report.error, "peak_kib": _peak_memory_kib()}
         )
@@ -75,6 +80,9 @@ def _run(
                 _log.warning("file that is no output was dropped", extra={"file": name})
     except (PathRefused, OSError) as refusal:
         report = runner.Report(error=workspace.restore(str(refusal)))
+    except BaseException:
+        workspace.discard()
+        raise
     if report.error is not None:
         workspace.discard()
     return report

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
@@ -60,8 +61,16 @@ class Slot:
     def note_death(self, death: Death) -> None:
         """Take the nursery's word that the process has ended."""
         self._spawned.set()
+        self.channel.expect_no_more()
         if not self._death.done():
             self._death.set_result(death)
+
+    def note_orphaned(self) -> None:
+        """The nursery has died, and with it the process; end what its task had started."""
+        if self.pid and not self.has_died:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+        self.note_death(Death())
 
     def close(self) -> None:
         """Close this side; an idle process then ends by itself."""
@@ -139,7 +148,7 @@ class Nursery:
                 slot.note_death(Death(message["signal"], message["exit_code"], message["peak_kib"]))
                 del self._slots[slot.number]
         for slot in self._slots.values():
-            slot.note_death(Death())
+            slot.note_orphaned()
 
 
 def resident_kib(pid: int) -> int:

@@ -17,6 +17,7 @@ from clworker.core.store.identity import Instance, InstanceLock, remove
 from clworker.core.worker import naming
 from clworker.core.worker.announcer import Announcer
 from clworker.core.worker.execution import Execution, Surroundings, cancelled
+from clworker.core.worker.outputs import Placement
 from clworker.core.worker.pool import SlotPool
 from clworker.core.worker.service import ServiceManager
 from clworker.core.worker.signals import StopRequest
@@ -253,6 +254,8 @@ class ComputeWorker:
             for job in await self._call(store.claims.rescue, instance):
                 _log.warning("job of a dead worker rescued", job_id=job.job_id, status=job.status, dead=instance)
                 self._publish_state(job)
+                if job.is_final:
+                    await self._clear_up(job)
             if await self._call(store.instances.end, instance):
                 remove(lock)
 
@@ -267,3 +270,9 @@ class ComputeWorker:
 
     def _publish_state(self, job: ComputeJob) -> None:
         self._around.broadcaster.publish_event(JobEvent(job.job_id, ComputeJobStatus(job.status), job.progress))
+
+    async def _clear_up(self, job: ComputeJob) -> None:
+        """Remove the folders of the attempts at a job that nobody will try again."""
+        attempts = await self._call(self._around.store.jobs.attempts, job.job_id)
+        *older, last = [attempt.token for attempt in attempts if attempt.ended_at is not None]
+        await self._call(Placement(job.params, self._around.settings.output_roots, last, older).discard)
