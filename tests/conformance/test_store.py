@@ -1,6 +1,7 @@
 """The store keeps the contract's table as other programs made it, and reads whatever they put there."""
 
 import json
+import math
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -131,9 +132,8 @@ def test_a_message_about_a_file_name_that_is_no_text_is_kept(bench: Bench) -> No
         ("not JSON", "not JSON"),
         ("", ""),
         ('{"width": 1', '{"width": 1'),
-        ('{"width": NaN}', '{"width": NaN}'),
-        ("-Infinity", "-Infinity"),
-        ('{"width": 1e999}', '{"width": 1e999}'),
+        ('{"width": -Infinity}', {"width": -math.inf}),  # for the task's schema to refuse
+        ("[" * 300 + "]" * 300, "[" * 300 + "]" * 300),
         ('{"width": ' + "9" * 5000, '{"width": ' + "9" * 5000),
         ("[" * 100_000, "[" * 100_000),
         (b'{"width": 1}', {"width": 1}),
@@ -149,10 +149,9 @@ def test_params_of_other_programs_are_json_or_stay_text(bench: Bench, stored: st
 
 
 @pytest.mark.parametrize("stored", ["9" * 5000, "1e999", "-1e999"], ids=lambda text: text[:5])
-def test_params_that_are_an_endless_number_are_text(bench: Bench, stored: str) -> None:
+def test_params_that_are_an_endless_number_are_no_object(bench: Bench, stored: str) -> None:
     bench.queue(params=stored)
-    params = bench.claim().job.params
-    assert params in (stored, "inf", "-inf")  # the type JSON makes SQLite read a number
+    assert bench.claim().job.params in (stored, math.inf, -math.inf)  # the type JSON makes SQLite read a number
 
 
 def test_text_that_is_not_utf8_hides_no_other_job(bench: Bench) -> None:

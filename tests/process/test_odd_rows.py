@@ -11,13 +11,13 @@ from tests.support.program import Program
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ('{"width": NaN}', "params are not a JSON object: '{\"width\": NaN}'"),
+        ('{"width": NaN', "params are not a JSON object: '{\"width\": NaN'"),
         (
             '{"input_paths": ["/photos/caf\\udce9.jpg"], "output_paths": ["/photos/x.jpg"], "width": 5, "height": 5}',
             r"input is outside the folders that jobs may read: /photos/caf\udce9.jpg (see --allow-dir)",
         ),
     ],
-    ids=["NaN", "a name that is not UTF-8"],
+    ids=["half an object", "a name that is not UTF-8"],
 )
 def test_an_odd_job_ends_in_error_at_once(program: Program, database: Path, params: str, message: str) -> None:
     databases.create(database, "current")

@@ -72,11 +72,11 @@ class Database:
     def _failures_in_words(self) -> Iterator[None]:
         try:
             yield
-        except sa.exc.IntegrityError as failure:
-            raise UsageFault(f"database {self.label} refuses the row: {failure.orig}") from failure
         except UnicodeEncodeError as failure:
             raise UsageFault(f"{failure.object!r} is no valid text: no database can hold it") from failure
         except sa.exc.DBAPIError as failure:
+            if getattr(failure.orig, "sqlite_errorname", None) == "SQLITE_CONSTRAINT_UNIQUE":
+                raise UsageFault(f"database {self.label} refuses the row: {failure.orig}") from failure
             raise StoreUnavailable(f"database {self.label}: {_advice(str(failure.orig), self.path)}") from failure
         except sa.exc.StatementError as failure:  # not even sent: a value that JSON cannot say
             raise UsageFault(f"a value cannot be kept in the database: {failure.orig}") from failure

@@ -4,7 +4,6 @@ A ``jobs`` table that exists is never altered; which columns it has is looked up
 """
 
 import json
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,11 +32,10 @@ class JsonText(sa.types.TypeDecorator[Any]):
 
     def process_result_value(self, value: Any, dialect: sa.Dialect) -> Any:
         if not isinstance(value, (str, bytes)):
-            # In a column of type JSON, SQLite keeps text that looks like a number as a number.
-            return str(value) if value in (math.inf, -math.inf) else value
+            return value
         text = value if isinstance(value, str) else value.decode(errors="replace")
         try:
-            decoded = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+            decoded = json.loads(text)
         except (ValueError, RecursionError):
             return text
         return text if _is_nested_deeper(decoded, _DEEPEST) else decoded
@@ -66,18 +64,6 @@ class PlainText(sa.types.TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
         return None if value is None else value.encode(errors="backslashreplace").decode()
-
-
-def _refuse_constant(word: str) -> None:
-    # Python writes and reads NaN and Infinity, but they are no JSON and nobody else could read them.
-    raise ValueError(f"{word} is no JSON")
-
-
-def _finite(digits: str) -> float:
-    number = float(digits)
-    if math.isinf(number):
-        raise ValueError("a number is too large")
-    return number
 
 
 own = sa.MetaData()
