@@ -131,7 +131,7 @@ def test_folders_are_absolute_and_know_the_home(tmp_path: Path, monkeypatch: pyt
     assert parsing.folder("~/data") == tmp_path / "home/data"
     (tmp_path / "a folder").mkdir()
     assert parsing.folders(os.pathsep.join(["", "a folder", "/tmp", ""])) == (tmp_path / "a folder", Path("/tmp"))
-    with pytest.raises(ValueError, match=f"names a folder that does not exist: {tmp_path}/none$"):
+    with pytest.raises(ValueError, match=f"names a folder that does not exist: '{tmp_path}/none'$"):
         parsing.folders("a folder:none")
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="is not a folder"):
