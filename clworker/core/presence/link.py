@@ -54,6 +54,8 @@ class MqttLink:
         self._waiting: deque[Publication] = deque(maxlen=MAX_WAITING)
         self._sent: dict[int, Publication] = {}
         self._retained: Publication | None = None
+        self._told: Publication | None = None
+        """The retained message that was sent last on this connection."""
         self._trouble: str | None = None
         self._wake, self._wake_end = socket.socketpair()
         self._wake_end.setblocking(False)
@@ -76,15 +78,13 @@ class MqttLink:
 
     def retain(self, topic: str, payload: bytes) -> Publication:
         """Have the broker keep this message, now and after each connect; the latest counts."""
-        self._retained = Publication(topic, payload, retain=True)
-        if self.connected.is_set():
-            self._waiting.append(self._retained)
-            self._poke()
-        return self._retained
+        self._retained = publication = Publication(topic, payload, retain=True)
+        self._poke()
+        return publication
 
     def unacknowledged(self) -> int:
-        """Return how many messages the broker has not confirmed."""
-        return len(self._waiting) + len(self._sent)
+        """Return how many messages, of those that are not retained, the broker has not confirmed."""
+        return len(self._waiting) + sum(not publication.retain for publication in list(self._sent.values()))
 
     @property
     def in_trouble(self) -> bool:
@@ -99,11 +99,18 @@ class MqttLink:
         self.tried.set()
 
     def close(self) -> None:
-        """Disconnect cleanly, so that the broker sends no Will, and end the thread."""
+        """Disconnect cleanly, so that the broker sends no Will, and end the thread.
+
+        Only when the broker has not confirmed the removal of what it retains is it left
+        without a goodbye: then the Will does the removing.
+        """
         self._closing.set()
         self._poke()
         if self._thread.is_alive():
             self._thread.join(CONNECT_TIMEOUT)
+        if not self._thread.is_alive():
+            self._wake.close()
+            self._wake_end.close()
 
     def _serve(self) -> None:
         while not self._closing.is_set():
@@ -131,6 +138,9 @@ class MqttLink:
             if not self._step():
                 self.note_trouble(self._trouble or "the connection broke")
                 return
+        if self._owes_a_clearing():
+            self._hang_up()
+            return
         self._client.disconnect()
         while self._client.want_write() and self._client.loop_write() == SUCCESS:
             pass
@@ -154,10 +164,30 @@ class MqttLink:
         return bool(self._client.loop_misc() == SUCCESS)
 
     def _send_waiting(self) -> None:
+        retained = self._retained
+        # One at a time, so that a broker that lags gets the latest and not the way there.
+        if (
+            retained is not None
+            and retained is not self._told
+            and (self._told is None or self._told.acknowledged.is_set())
+        ):
+            self._told = retained
+            self._send(retained)
         while self._waiting and len(self._sent) < MAX_WAITING:
-            publication = self._waiting.popleft()
-            info = self._client.publish(publication.topic, publication.payload, qos=1, retain=publication.retain)
-            self._sent[info.mid] = publication
+            self._send(self._waiting.popleft())
+
+    def _send(self, publication: Publication) -> None:
+        info = self._client.publish(publication.topic, publication.payload, qos=1, retain=publication.retain)
+        self._sent[info.mid] = publication
+
+    def _owes_a_clearing(self) -> bool:
+        retained = self._retained
+        return retained is not None and not retained.payload and not retained.acknowledged.is_set()
+
+    def _hang_up(self) -> None:
+        sock = self._client.socket()
+        if sock is not None:
+            sock.close()
 
     def _on_connect(self, client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if reason.is_failure:
@@ -168,8 +198,7 @@ class MqttLink:
         self._trouble = None
         if self._presence is not None:
             client.subscribe(self._events_topic, qos=0)
-        if self._retained is not None and self._retained not in self._waiting:
-            self._waiting.appendleft(self._retained)
+        self._told = None
         self.connected.set()
         self.tried.set()
 
