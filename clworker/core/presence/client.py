@@ -16,6 +16,9 @@ CONNECT_TIMEOUT = 2.0
 
 SUCCESS = MQTTErrorCode.MQTT_ERR_SUCCESS
 
+MUTE = "it accepts connections but does not answer"
+HUNG_UP = "it closed the connection without an answer, as one that asks for TLS or a client certificate does"
+
 
 def new_client(settings: BrokerSettings, client_id: str) -> mqtt.Client:
     """Make a client of MQTT 3.1.1 that never reconnects by itself.
@@ -53,6 +56,11 @@ def tls_context(settings: BrokerSettings) -> ssl.SSLContext | None:
         except (ssl.SSLError, OSError, ValueError) as failure:
             raise _unusable("CERT", settings.mqtt_cert, failure) from failure
     return context
+
+
+def refusal(reason: object) -> str:
+    """Say that the broker has answered with a no."""
+    return f"it refuses the connection: {reason}"
 
 
 def reason_for(failure: OSError) -> str:

@@ -15,7 +15,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from clworker.core.presence.client import CONNECT_TIMEOUT, KEEPALIVE, SUCCESS, new_client, reason_for
+from clworker.core.presence.client import (
+    CONNECT_TIMEOUT,
+    HUNG_UP,
+    KEEPALIVE,
+    MUTE,
+    SUCCESS,
+    new_client,
+    reason_for,
+    refusal,
+)
 from clworker.core.presence.port import Presence
 from clworker.core.settings import BrokerSettings
 
@@ -57,6 +66,8 @@ class MqttLink:
         self._told: Publication | None = None
         """The retained message that was sent last on this connection."""
         self._trouble: str | None = None
+        self._broken = HUNG_UP
+        """What to say when the connection ends now."""
         self._wake, self._wake_end = socket.socketpair()
         self._wake_end.setblocking(False)
         self._closing = threading.Event()
@@ -91,10 +102,11 @@ class MqttLink:
         """Whether the last try to connect, or the connection, has failed."""
         return self._trouble is not None
 
-    def note_trouble(self, reason: str) -> None:
+    def note_trouble(self, reason: str, failure: Exception | None = None) -> None:
         """Log a trouble once, until it changes or ends."""
         if reason != self._trouble and not self._closing.is_set():
-            _log.warning("MQTT broker is out of reach; jobs go on", extra={"broker": self._label, "reason": reason})
+            context = {"broker": self._label, "reason": reason}
+            _log.warning("MQTT broker is out of reach; jobs go on", extra=context, exc_info=failure)
         self._trouble = reason
         self.tried.set()
 
@@ -114,12 +126,12 @@ class MqttLink:
 
     def _serve(self) -> None:
         while not self._closing.is_set():
-            if self._presence is not None and not self._presence.may_connect():
-                return
             try:
+                if self._presence is not None and not self._presence.may_connect():
+                    return
                 self._connect_and_loop()
-            except Exception:
-                _log.exception("the MQTT client failed; it connects again")
+            except Exception as failure:  # whatever it is, this thread goes on
+                self.note_trouble(f"the MQTT client failed: {failure!r}", failure)
             self.connected.clear()
             self.tried.set()
             self._closing.wait(_PAUSE)
@@ -130,13 +142,14 @@ class MqttLink:
         except OSError as failure:
             self.note_trouble(reason_for(failure))
             return
+        self._broken = HUNG_UP
         answer_by = time.monotonic() + CONNECT_TIMEOUT
         while not self._closing.is_set():
             if not self.connected.is_set() and time.monotonic() > answer_by:
-                self.note_trouble("it accepts connections but does not answer")
+                self.note_trouble(MUTE)
                 return
             if not self._step():
-                self.note_trouble(self._trouble or "the connection broke")
+                self.note_trouble(self._broken)
                 return
         if self._owes_a_clearing():
             self._hang_up()
@@ -191,7 +204,7 @@ class MqttLink:
 
     def _on_connect(self, client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if reason.is_failure:
-            self.note_trouble(f"it refuses the connection: {reason}")
+            self._broken = refusal(reason)
             return
         if self._trouble is not None:
             _log.info("MQTT broker is back", extra={"broker": self._label})
@@ -199,6 +212,7 @@ class MqttLink:
         if self._presence is not None:
             client.subscribe(self._events_topic, qos=0)
         self._told = None
+        self._broken = "the connection broke"
         self.connected.set()
         self.tried.set()
 
