@@ -49,7 +49,7 @@ class MqttLink:
     """Publishes over one connection, and makes a new one whenever it breaks."""
 
     def __init__(self, settings: BrokerSettings, client_id: str, presence: Presence | None = None) -> None:
-        """Prepare; ``start`` connects. Raises SettingsError for TLS files that cannot work."""
+        """Prepare; ``start`` connects."""
         self._where = (settings.mqtt_host, settings.mqtt_port)
         self._presence = presence
         self._events_topic = settings.mqtt_topic
