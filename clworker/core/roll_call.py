@@ -69,7 +69,7 @@ def clear(
     """
     with RetainedMessages(settings) as messages:
         standing = {message.worker_id: message for message in messages.standing()}
-        wanted = sorted(worker_ids) or sorted(standing)
+        wanted = sorted(set(worker_ids)) or sorted(standing)
         present = {worker_id for worker_id in wanted if worker_id in standing}
         seconds = HEARTBEATS * settings.heartbeat_interval if stale else _GLANCE
         malformed = {worker_id for worker_id in present if standing[worker_id].fault}

@@ -183,8 +183,8 @@ def load_settings(options: Options, environ: Mapping[str, str] = os.environ) -> 
 
 
 def has_server_dir(environ: Mapping[str, str] = os.environ) -> bool:
-    """Tell whether a data folder is set, for commands that only look into the database if they can."""
-    return bool(environ.get("CL_SERVER_DIR"))
+    """Tell whether there is a data folder, for commands that look into the database only if they can."""
+    return os.path.isdir(os.path.expanduser(environ.get("CL_SERVER_DIR", "")))
 
 
 def _places(reader: _Reader) -> dict[str, Any]:
