@@ -117,7 +117,7 @@ class ComputeWorker:
             # The order matters: no heartbeat may follow the clearing.
             await cancelled(background)
             if not self._ended_by_another.is_set():
-                await asyncio.to_thread(self._around.broadcaster.clear_retained)
+                await self._disappear()
             probe.close()
         if self._ended_by_another.is_set():
             raise InstanceEnded(f"another worker has taken over the name {self._around.settings.worker_id!r}")
@@ -159,6 +159,10 @@ class ComputeWorker:
             self._publish_state(job)
         self._service.ready()
         _log.info("worker started", tasks=list(self._identity.task_types), slots=self._around.settings.concurrency)
+
+    async def _disappear(self) -> None:
+        if not await asyncio.to_thread(self._around.broadcaster.clear_retained):
+            _log.warning("the broker has not confirmed that the worker's message is removed")
 
     async def _poll(self, stop: StopRequest) -> None:
         while not stop.first.is_set() and not self._ended_by_another.is_set():
