@@ -10,7 +10,7 @@ from hypothesis import settings
 from clworker.core.store.store import Store
 from tests.support import databases
 from tests.support.bench import Bench
-from tests.support.broker import mosquitto
+from tests.support.broker import Broker
 from tests.support.in_process import InProcess
 from tests.support.photos import photo
 from tests.support.plugins import PluginFolder
@@ -62,10 +62,24 @@ def picture(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def broker_port(tmp_path: Path) -> Iterator[int]:
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    """A real Mosquitto that lets everybody in."""
+    made = Broker(tmp_path)
+    yield made.start()
+    made.stop()
+
+
+@pytest.fixture
+def broker_port(broker: Broker) -> int:
     """The port of a real Mosquitto."""
-    with mosquitto(tmp_path) as port:
-        yield port
+    return broker.port
+
+
+@pytest.fixture
+def seen_program(program: Program, broker: Broker) -> Program:
+    """The program, with the broker at hand."""
+    program.environ.update(broker.environ)
+    return program
 
 
 @pytest.fixture

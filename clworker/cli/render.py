@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import click
 
 from clworker.core.printable import printable
+
+_NOT_ASCII = re.compile(r"[^\x00-\x7e]")
 
 Row = Mapping[str, Any]
 Columns = Mapping[str, str | Callable[[Row], Any]]
@@ -78,8 +81,15 @@ def _json(value: Any, indent: int | None = None) -> str:
     except ValueError:
         # NaN and infinity, which params of others may hold, are no JSON: null stands for them.
         return _json(json.loads(json.dumps(value), parse_constant=lambda _constant: None), indent)
+    # What JSON does not ask to be escaped, but would steer a terminal.
+    text = _NOT_ASCII.sub(_escaped_unless_printable, text)
     try:
         text.encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:
         return json.dumps(value, indent=indent)
     return text
+
+
+def _escaped_unless_printable(match: re.Match[str]) -> str:
+    character = match[0]
+    return character if character.isprintable() else json.dumps(character)[1:-1]

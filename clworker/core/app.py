@@ -201,8 +201,9 @@ def _with_logs(settings: AnySettings) -> AnySettings:
 
 
 def _names_with_locks() -> set[str]:
-    """Return the names of live workers of the database, if there is one that can be asked."""
+    """Return the names of live workers that show themselves, if there is a database that can be asked."""
     from clworker.core.settings import has_server_dir, load_settings
+    from clworker.core.store.identity import Role
 
     if not has_server_dir():
         return set()
@@ -211,7 +212,7 @@ def _names_with_locks() -> set[str]:
         if not settings.database_path.exists():
             return set()
         with open_store(settings) as store:
-            return {record.worker_id for record in store.instances.live() if record.alive}
+            return {record.worker_id for record in store.instances.live() if record.alive and record.role == Role.RUN}
     except ClworkerError:
         return set()
 

@@ -145,7 +145,8 @@ def worker_id(text: str) -> str:
 
 def host(text: str) -> str:
     """Parse a host name or address, without a scheme or a port."""
-    if not re.fullmatch(r"[A-Za-z0-9._:%-]{1,253}", text):
+    labels = text.removesuffix(".").split(".")
+    if len(text) > 253 or not all(re.fullmatch(r"[A-Za-z0-9_:%-]{1,63}", label) for label in labels):
         raise ValueError("is not a host name or address")
     return text
 
@@ -161,8 +162,8 @@ def topic(text: str) -> str:
     """Parse an MQTT topic that can be published to."""
     if not _is_unicode(text):
         raise ValueError("is no MQTT topic: it is not valid UTF-8")
-    if any(character in text for character in "#+\0"):
-        raise ValueError("is no MQTT topic: it must not contain '#', '+' or NUL")
+    if any(character in text for character in "#+") or not text.isprintable():
+        raise ValueError("is no MQTT topic: it must not contain '#', '+' or control characters")
     if text.startswith("/") or text.endswith("/") or len(text.encode()) > 1024:
         raise ValueError("is no MQTT topic: no '/' at either end, at most 1024 bytes")
     return text

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from clworker.core.models import WorkerRecord
 from clworker.core.presence.retained import Retained, RetainedMessages
 from clworker.core.settings import BrokerSettings
+from clworker.core.store.identity import Role
 
 HEARTBEATS = 3
 """So many heartbeats a worker may be silent before its message counts as stale."""
@@ -45,9 +46,10 @@ class Cleared:
 
 def match(retained: Sequence[Retained] | None, records: Sequence[WorkerRecord]) -> list[WorkerView]:
     """Put both sides together, by name. ``retained`` None means that the broker was not asked."""
-    standing = {message.worker_id: message for message in retained or ()}
-    views = [_view(record, standing.pop(record.worker_id, None), retained is not None) for record in records]
-    views += [_unregistered(message) for message in standing.values()]
+    speakers = _speakers(records)
+    said = {speakers[message.worker_id]: message for message in retained or () if message.worker_id in speakers}
+    views = [_view(record, said.get(record.instance), retained is not None) for record in records]
+    views += [_unregistered(message) for message in retained or () if message.worker_id not in speakers]
     return sorted(views, key=lambda view: (view.worker_id, view.started_at or 0))
 
 
@@ -67,7 +69,7 @@ def clear(
     """
     with RetainedMessages(settings) as messages:
         standing = {message.worker_id: message for message in messages.standing()}
-        wanted = sorted(worker_ids) or sorted(standing)
+        wanted = sorted(set(worker_ids)) or sorted(standing)
         present = {worker_id for worker_id in wanted if worker_id in standing}
         seconds = HEARTBEATS * settings.heartbeat_interval if stale else _GLANCE
         malformed = {worker_id for worker_id in present if standing[worker_id].fault}
@@ -85,6 +87,13 @@ def clear(
                 fault = standing[worker_id].fault
                 result.append(_told(standing[worker_id], "cleared", f"malformed: it {fault}" if fault else None))
         return result
+
+
+def _speakers(records: Sequence[WorkerRecord]) -> dict[str, str]:
+    """Return whose message stands under each name: the living instance's, of dead ones the latest's."""
+    stayers = [record for record in records if record.role == Role.RUN]
+    stayers.sort(key=lambda record: (record.alive is not False, record.started_at))
+    return {record.worker_id: record.instance for record in stayers}
 
 
 def _sign_of_life(worker_id: str, spoke: Collection[str], holds_lock: Callable[[str], bool]) -> str | None:
@@ -120,7 +129,7 @@ def _disagreement(record: WorkerRecord, message: Retained | None, broker_asked: 
         return f"dead: its lock is free, and its jobs wait for a rescuer{stale}"
     if message is not None and message.fault:
         return f"its message at the broker {message.fault}"
-    if broker_asked and record.role == "run" and message is None:
+    if broker_asked and record.role == Role.RUN and message is None:
         return "not to be seen at the broker"
     return None if record.alive else "on another host: only its heartbeats tell"
 

@@ -6,7 +6,7 @@ an empty variable counts as unset.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -52,6 +52,11 @@ class BrokerSettings(LogSettings):
     mqtt_ca: Path | None
     mqtt_cert: Path | None
     mqtt_key: Path | None
+
+    @property
+    def uses_tls(self) -> bool:
+        """Whether the connection is encrypted."""
+        return self.mqtt_ca is not None or self.mqtt_cert is not None
 
     def capability_topic(self, worker_id: str) -> str:
         """Return the topic on which a worker's capability stands."""
@@ -178,8 +183,8 @@ def load_settings(options: Options, environ: Mapping[str, str] = os.environ) -> 
 
 
 def has_server_dir(environ: Mapping[str, str] = os.environ) -> bool:
-    """Tell whether a data folder is set, for commands that only look into the database if they can."""
-    return bool(environ.get("CL_SERVER_DIR"))
+    """Tell whether there is a data folder, for commands that look into the database only if they can."""
+    return os.path.isdir(os.path.expanduser(environ.get("CL_SERVER_DIR", "")))
 
 
 def _places(reader: _Reader) -> dict[str, Any]:
@@ -223,7 +228,7 @@ def _service(reader: _Reader) -> dict[str, Any]:
 def _broker(reader: _Reader) -> dict[str, Any]:
     read, own = reader.read, reader.read_own
     password = own("mqtt_password", str, None, secret=True)
-    return {
+    broker: dict[str, Any] = {
         "broadcast_type": read("BROADCAST_TYPE", parsing.one_of("mqtt", "noop"), "mqtt"),
         "mqtt_host": read("MQTT_BROKER", parsing.host, "localhost"),
         "mqtt_port": read("MQTT_PORT", parsing.port, 1883),
@@ -236,6 +241,24 @@ def _broker(reader: _Reader) -> dict[str, Any]:
         "mqtt_cert": own("mqtt_cert", parsing.readable_file, None),
         "mqtt_key": own("mqtt_key", parsing.readable_file, None),
     }
+    if broker["mqtt_password"] is not None and broker["mqtt_user"] is None:
+        reader.faults.append("CLWORKER_MQTT_USER is not set, but a password is")
+    reader.faults.extend(_tls_faults(broker["mqtt_ca"], broker["mqtt_cert"], broker["mqtt_key"]))
+    return broker
+
+
+def _tls_faults(ca: Path | None, cert: Path | None, key: Path | None) -> Iterator[str]:
+    """Try the files, since a worker that is refused for them should be so before it does anything."""
+    if key is not None and cert is None:
+        yield "CLWORKER_MQTT_CERT is not set, but a key is"
+    if ca is None and cert is None:
+        return
+    from clworker.core import tls  # not needed without TLS, which is most of the time
+
+    try:
+        tls.client_context(ca, cert, key)
+    except ValueError as fault:
+        yield str(fault)
 
 
 def _log(reader: _Reader) -> dict[str, Any]:

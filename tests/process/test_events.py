@@ -13,6 +13,7 @@ from paho.mqtt import client as mqtt
 from paho.mqtt import enums
 
 from clworker.core.clock import now_ms
+from clworker.core.presence.client import HUNG_UP
 from clworker.core.store.store import Store
 from tests.support import databases
 from tests.support.broker import free_port, mosquitto
@@ -26,8 +27,8 @@ REASONS = {
     "absent": "Connection refused",
     "refusing": "it refuses the connection: Not authorized",
     "silent": "it does not confirm job events",
-    "closing": "the connection broke",
-    "babbling": "the connection broke",
+    "closing": HUNG_UP,
+    "babbling": HUNG_UP,
 }
 
 
@@ -81,7 +82,7 @@ def bad_broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[int]:
     if request.param == "absent":
         yield free_port()
     elif request.param == "refusing":
-        with mosquitto(tmp_path, "allow_anonymous false") as port:
+        with mosquitto(tmp_path, users={}) as port:
             yield port
     else:
         answers: dict[str, Callable[[socket.socket], None]] = {

@@ -15,7 +15,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from clworker.core.presence.client import CONNECT_TIMEOUT, KEEPALIVE, SUCCESS, new_client, reason_for
+from clworker.core.presence.client import (
+    CONNECT_TIMEOUT,
+    HUNG_UP,
+    KEEPALIVE,
+    MUTE,
+    SUCCESS,
+    new_client,
+    reason_for,
+    refusal,
+)
 from clworker.core.presence.port import Presence
 from clworker.core.settings import BrokerSettings
 
@@ -40,7 +49,7 @@ class MqttLink:
     """Publishes over one connection, and makes a new one whenever it breaks."""
 
     def __init__(self, settings: BrokerSettings, client_id: str, presence: Presence | None = None) -> None:
-        """Prepare; ``start`` connects. Raises SettingsError for TLS files that cannot work."""
+        """Prepare; ``start`` connects."""
         self._where = (settings.mqtt_host, settings.mqtt_port)
         self._presence = presence
         self._events_topic = settings.mqtt_topic
@@ -54,7 +63,11 @@ class MqttLink:
         self._waiting: deque[Publication] = deque(maxlen=MAX_WAITING)
         self._sent: dict[int, Publication] = {}
         self._retained: Publication | None = None
+        self._told: Publication | None = None
+        """The retained message that was sent last on this connection."""
         self._trouble: str | None = None
+        self._broken = HUNG_UP
+        """What to say when the connection ends now."""
         self._wake, self._wake_end = socket.socketpair()
         self._wake_end.setblocking(False)
         self._closing = threading.Event()
@@ -76,43 +89,49 @@ class MqttLink:
 
     def retain(self, topic: str, payload: bytes) -> Publication:
         """Have the broker keep this message, now and after each connect; the latest counts."""
-        self._retained = Publication(topic, payload, retain=True)
-        if self.connected.is_set():
-            self._waiting.append(self._retained)
-            self._poke()
-        return self._retained
+        self._retained = publication = Publication(topic, payload, retain=True)
+        self._poke()
+        return publication
 
     def unacknowledged(self) -> int:
-        """Return how many messages the broker has not confirmed."""
-        return len(self._waiting) + len(self._sent)
+        """Return how many messages, of those that are not retained, the broker has not confirmed."""
+        return len(self._waiting) + sum(not publication.retain for publication in list(self._sent.values()))
 
     @property
     def in_trouble(self) -> bool:
         """Whether the last try to connect, or the connection, has failed."""
         return self._trouble is not None
 
-    def note_trouble(self, reason: str) -> None:
+    def note_trouble(self, reason: str, failure: Exception | None = None) -> None:
         """Log a trouble once, until it changes or ends."""
         if reason != self._trouble and not self._closing.is_set():
-            _log.warning("MQTT broker is out of reach; jobs go on", extra={"broker": self._label, "reason": reason})
+            context = {"broker": self._label, "reason": reason}
+            _log.warning("MQTT broker is out of reach; jobs go on", extra=context, exc_info=failure)
         self._trouble = reason
         self.tried.set()
 
     def close(self) -> None:
-        """Disconnect cleanly, so that the broker sends no Will, and end the thread."""
+        """Disconnect cleanly, so that the broker sends no Will, and end the thread.
+
+        Only when the broker has not confirmed the removal of what it retains is it left
+        without a goodbye: then the Will does the removing.
+        """
         self._closing.set()
         self._poke()
         if self._thread.is_alive():
             self._thread.join(CONNECT_TIMEOUT)
+        if not self._thread.is_alive():
+            self._wake.close()
+            self._wake_end.close()
 
     def _serve(self) -> None:
         while not self._closing.is_set():
-            if self._presence is not None and not self._presence.may_connect():
-                return
             try:
+                if self._presence is not None and not self._presence.may_connect():
+                    return
                 self._connect_and_loop()
-            except Exception:
-                _log.exception("the MQTT client failed; it connects again")
+            except Exception as failure:  # whatever it is, this thread goes on
+                self.note_trouble(f"the MQTT client failed: {failure!r}", failure)
             self.connected.clear()
             self.tried.set()
             self._closing.wait(_PAUSE)
@@ -123,14 +142,18 @@ class MqttLink:
         except OSError as failure:
             self.note_trouble(reason_for(failure))
             return
+        self._broken = HUNG_UP
         answer_by = time.monotonic() + CONNECT_TIMEOUT
         while not self._closing.is_set():
             if not self.connected.is_set() and time.monotonic() > answer_by:
-                self.note_trouble("it accepts connections but does not answer")
+                self.note_trouble(MUTE)
                 return
             if not self._step():
-                self.note_trouble(self._trouble or "the connection broke")
+                self.note_trouble(self._broken)
                 return
+        if self._owes_a_clearing():
+            self._hang_up()
+            return
         self._client.disconnect()
         while self._client.want_write() and self._client.loop_write() == SUCCESS:
             pass
@@ -154,22 +177,42 @@ class MqttLink:
         return bool(self._client.loop_misc() == SUCCESS)
 
     def _send_waiting(self) -> None:
+        retained = self._retained
+        # One at a time, so that a broker that lags gets the latest and not the way there.
+        if (
+            retained is not None
+            and retained is not self._told
+            and (self._told is None or self._told.acknowledged.is_set())
+        ):
+            self._told = retained
+            self._send(retained)
         while self._waiting and len(self._sent) < MAX_WAITING:
-            publication = self._waiting.popleft()
-            info = self._client.publish(publication.topic, publication.payload, qos=1, retain=publication.retain)
-            self._sent[info.mid] = publication
+            self._send(self._waiting.popleft())
+
+    def _send(self, publication: Publication) -> None:
+        info = self._client.publish(publication.topic, publication.payload, qos=1, retain=publication.retain)
+        self._sent[info.mid] = publication
+
+    def _owes_a_clearing(self) -> bool:
+        retained = self._retained
+        return retained is not None and not retained.payload and not retained.acknowledged.is_set()
+
+    def _hang_up(self) -> None:
+        sock = self._client.socket()
+        if sock is not None:
+            sock.close()
 
     def _on_connect(self, client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if reason.is_failure:
-            self.note_trouble(f"it refuses the connection: {reason}")
+            self._broken = refusal(reason)
             return
         if self._trouble is not None:
             _log.info("MQTT broker is back", extra={"broker": self._label})
         self._trouble = None
         if self._presence is not None:
             client.subscribe(self._events_topic, qos=0)
-        if self._retained is not None and self._retained not in self._waiting:
-            self._waiting.appendleft(self._retained)
+        self._told = None
+        self._broken = "the connection broke"
         self.connected.set()
         self.tried.set()
 

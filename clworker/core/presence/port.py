@@ -22,7 +22,7 @@ class Broadcaster(Protocol):
     """Tells the other programs about jobs and a worker. No method raises because of the broker."""
 
     def appear(self, presence: Presence) -> None:
-        """Connect as a worker that is to be seen. Raises SettingsError for unusable TLS files."""
+        """Connect as a worker that is to be seen; to be called before anything is published."""
 
     def publish_event(self, event: JobEvent) -> None:
         """Send a job event if and when that is possible; never blocks."""

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from clworker.core.errors import BrokerUnavailable
-from clworker.core.presence.client import CONNECT_TIMEOUT, KEEPALIVE, SUCCESS, new_client, reason_for
+from clworker.core.presence.client import (
+    CONNECT_TIMEOUT,
+    HUNG_UP,
+    KEEPALIVE,
+    MUTE,
+    SUCCESS,
+    new_client,
+    reason_for,
+    refusal,
+)
 from clworker.core.presence.messages import Capability
 from clworker.core.settings import BrokerSettings
 
@@ -58,16 +67,19 @@ class RetainedMessages:
         try:
             self._client.connect(self._settings.mqtt_host, self._settings.mqtt_port, keepalive=KEEPALIVE)
         except OSError as failure:
-            raise BrokerUnavailable(f"MQTT broker {self._label} is out of reach: {reason_for(failure)}") from failure
+            raise self._unavailable(reason_for(failure)) from failure
         self._work_until(lambda: self._answer is not None, CONNECT_TIMEOUT)
         if self._answer is None:
-            raise BrokerUnavailable(f"MQTT broker {self._label} accepts connections but does not answer")
+            raise self._unavailable(HUNG_UP if self._client.socket() is None else MUTE)
         if self._answer.is_failure:
-            raise BrokerUnavailable(f"MQTT broker {self._label} refuses the connection: {self._answer}")
+            raise self._unavailable(refusal(self._answer))
         self._client.subscribe([(self._marker, 1), (self._settings.capability_topic("+"), 1)])
         # Our own message comes back after all that stood when we subscribed.
-        self._client.publish(self._marker, b"", qos=1)
+        marker = self._client.publish(self._marker, b"", qos=1)
         self._work_until(lambda: self._marked, _ANSWER_TIMEOUT)
+        # A broker that grants us the workers' topics alone confirms a marker and drops it.
+        if not self._marked and marker.mid not in self._confirmed:
+            raise self._unavailable("it stopped answering")
         return self
 
     def __exit__(self, *_failure: object) -> None:
@@ -89,6 +101,9 @@ class RetainedMessages:
         self._work_until(lambda: sent.mid in self._confirmed, _ANSWER_TIMEOUT)
         if sent.mid not in self._confirmed:
             raise BrokerUnavailable(f"MQTT broker {self._label} did not confirm that {worker_id!r} is cleared")
+
+    def _unavailable(self, reason: str) -> BrokerUnavailable:
+        return BrokerUnavailable(f"MQTT broker {self._label} is out of reach: {reason}")
 
     def _work_until(self, done: Callable[[], bool], timeout: float) -> None:
         deadline = time.monotonic() + timeout

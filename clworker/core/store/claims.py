@@ -116,14 +116,18 @@ class Claims:
         return rescued
 
     def take_over(self, instance: str) -> list[ComputeJob]:
-        """End an instance in favour of another; its jobs go back to the queue uncounted."""
+        """End an instance in favour of another; its jobs go back to the queue uncounted.
+
+        Returns them as they now stand. Raises StoreUnavailable.
+        """
         with self._database.write() as connection:
             claims = [claim for claim, _ in self._open_claims(connection, instance)]
             for claim in claims:
                 self._update(connection, claim, status=str(ComputeJobStatus.QUEUED), progress=0)
+            freed = [self._job(connection, claim.job_id) for claim in claims]
             _close_attempts(connection, Cause.TAKEOVER, None, attempts.c.instance == instance)
             connection.execute(instances.update().where(instances.c.instance == instance).values(ended_at=now_ms()))
-        return [claim.job for claim in claims]
+        return freed
 
     def _next_rows(self, connection: sa.Connection, task_types: Iterable[str], limit: int) -> list[int]:
         found = [
@@ -198,7 +202,10 @@ class Claims:
             retries = {"retry_count": job.retry_count + 1} if started else {}
             self._update(connection, claim, status=str(ComputeJobStatus.QUEUED), progress=0, **retries)
         _close_attempts(connection, Cause.RESCUED, None, attempts.c.token == claim.token)
-        row = sa.select(*self._jobs.selected()).where(self._jobs.columns.job_id == job.job_id)
+        return self._job(connection, job.job_id)
+
+    def _job(self, connection: sa.Connection, job_id: str) -> ComputeJob:
+        row = sa.select(*self._jobs.selected()).where(self._jobs.columns.job_id == job_id)
         return job_of(connection.execute(row).one())
 
     def _prove(self, connection: sa.Connection, claim: Claim) -> None:

@@ -55,6 +55,7 @@ class ComputeWorker:
         self._running: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
         self._stop = StopRequest()
+        self._freed: list[ComputeJob] = []
         self._database_away = False
         self._call = around.ledger.call
 
@@ -65,7 +66,7 @@ class ComputeWorker:
         takeover = around.settings.takeover
         try:
             await naming.register(
-                around.store, around.ledger, identity.instance, identity.lock.file, takeover, self._publish_state
+                around.store, around.ledger, identity.instance, identity.lock.file, takeover, self._freed.append
             )
         except BaseException:
             identity.lock.needed_as_proof = False
@@ -116,7 +117,7 @@ class ComputeWorker:
             # The order matters: no heartbeat may follow the clearing.
             await cancelled(background)
             if not self._ended_by_another.is_set():
-                await asyncio.to_thread(self._around.broadcaster.clear_retained)
+                await self._disappear()
             probe.close()
         if self._ended_by_another.is_set():
             raise InstanceEnded(f"another worker has taken over the name {self._around.settings.worker_id!r}")
@@ -154,8 +155,14 @@ class ComputeWorker:
 
         worker_id = self._around.settings.worker_id
         self._around.broadcaster.appear(Presence(worker_id, on_event, may_connect))
+        for job in self._freed:  # told only now, since the first message connects and a Will must come before
+            self._publish_state(job)
         self._service.ready()
         _log.info("worker started", tasks=list(self._identity.task_types), slots=self._around.settings.concurrency)
+
+    async def _disappear(self) -> None:
+        if not await asyncio.to_thread(self._around.broadcaster.clear_retained):
+            _log.warning("the broker has not confirmed that the worker's message is removed")
 
     async def _poll(self, stop: StopRequest) -> None:
         while not stop.first.is_set() and not self._ended_by_another.is_set():
