@@ -4,7 +4,7 @@ import json
 import signal
 import time
 from contextlib import ExitStack
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from tests.support import databases
 from tests.support.broker import Broker
 from tests.support.plugins import PluginFolder
 from tests.support.program import Program
+from tests.support.waiting import wait_until
 from tests.support.watcher import CAPABILITY_TOPIC, Seen, Watcher, standing
 
 TOPICS = (f"{CAPABILITY_TOPIC}#", "cl_server")
@@ -200,4 +201,30 @@ def test_after_every_kill_and_restart_the_right_state_stands(worker: Program, br
             for running in started:
                 running.result()
         for name in names:
-            assert watcher.idle_counts(name) == [2, None, 1, None, 2, None, 1, None, 2, None]
+            # A rescuer clears what a dead worker may have left, a second time after its Will.
+            told = [count for count, _ in groupby(watcher.idle_counts(name))]
+            assert told == [2, None, 1, None, 2, None, 1, None, 2, None]
+
+
+def test_a_rescuer_clears_what_a_crashed_broker_has_kept(
+    program: Program, plugins: PluginFolder, tmp_path: Path
+) -> None:
+    broker = Broker(tmp_path, persistent=True).start()
+    program.environ.update(broker.environ)
+    try:
+        with program.start("run", "-w", "dead") as dead, program.start("run", "-w", "rescuer"):
+            wait_until(lambda: set(standing(broker.port)) == {"dead", "rescuer"}, "both are to be seen")
+            wait_until(lambda: b"dead" in kept(tmp_path), "the broker has written it down")
+            broker.kill()
+            dead.signal(signal.SIGKILL)
+            dead.result()
+            broker.start()
+            wait_until(lambda: set(standing(broker.port)) == {"rescuer"}, "the rescuer has cleared it")
+    finally:
+        broker.stop()
+
+
+def kept(folder: Path) -> bytes:
+    """What the broker has written down."""
+    file = folder / "mosquitto.db"
+    return file.read_bytes() if file.exists() else b""

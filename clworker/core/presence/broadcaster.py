@@ -6,6 +6,7 @@ one warning, and what waits for it in memory is bounded.
 
 import secrets
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from clworker.core.presence.messages import Capability, JobEvent
@@ -34,6 +35,9 @@ class NoopBroadcaster:
     def clear_retained(self) -> bool:
         """There is nothing to remove."""
         return True
+
+    def clear_retained_of(self, worker_id: str, still_gone: Callable[[], bool]) -> None:
+        """There is nothing to remove."""
 
     def close(self) -> None:
         """Do nothing."""
@@ -69,6 +73,10 @@ class MqttBroadcaster:
         if self._topic is None:
             return True
         return self._connected().retain(self._topic, b"").acknowledged.wait(PATIENCE)
+
+    def clear_retained_of(self, worker_id: str, still_gone: Callable[[], bool]) -> None:
+        """Hand the removal to the link."""
+        self._connected().clear(self._settings.capability_topic(worker_id), still_gone)
 
     def close(self) -> None:
         """Give the broker until ``PATIENCE`` seconds after the start to acknowledge, then leave."""

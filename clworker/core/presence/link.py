@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,6 +43,8 @@ class Publication:
     topic: str
     payload: bytes
     retain: bool = False
+    only_if: Callable[[], bool] | None = None
+    """Asked in the link's thread just before sending; False drops the message."""
     acknowledged: threading.Event = field(default_factory=threading.Event)
 
 
@@ -82,10 +85,11 @@ class MqttLink:
 
     def publish(self, topic: str, payload: bytes) -> Publication:
         """Send a message as soon as that is possible."""
-        publication = Publication(topic, payload)
-        self._waiting.append(publication)
-        self._poke()
-        return publication
+        return self._queue(Publication(topic, payload))
+
+    def clear(self, topic: str, only_if: Callable[[], bool]) -> Publication:
+        """Remove a retained message that is not this link's own, if it still is to be removed then."""
+        return self._queue(Publication(topic, b"", retain=True, only_if=only_if))
 
     def retain(self, topic: str, payload: bytes) -> Publication:
         """Have the broker keep this message, now and after each connect; the latest counts."""
@@ -123,6 +127,11 @@ class MqttLink:
         if not self._thread.is_alive():
             self._wake.close()
             self._wake_end.close()
+
+    def _queue(self, publication: Publication) -> Publication:
+        self._waiting.append(publication)
+        self._poke()
+        return publication
 
     def _serve(self) -> None:
         while not self._closing.is_set():
@@ -187,7 +196,9 @@ class MqttLink:
             self._told = retained
             self._send(retained)
         while self._waiting and len(self._sent) < MAX_WAITING:
-            self._send(self._waiting.popleft())
+            publication = self._waiting.popleft()
+            if publication.only_if is None or publication.only_if():
+                self._send(publication)
 
     def _send(self, publication: Publication) -> None:
         info = self._client.publish(publication.topic, publication.payload, qos=1, retain=publication.retain)

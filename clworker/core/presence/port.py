@@ -33,5 +33,11 @@ class Broadcaster(Protocol):
     def clear_retained(self) -> bool:
         """Remove the worker's retained message; wait for the broker's word, False without it."""
 
+    def clear_retained_of(self, worker_id: str, still_gone: Callable[[], bool]) -> None:
+        """Remove a dead worker's retained message, which a crash of the broker can leave standing.
+
+        ``still_gone`` is asked in the broadcaster's thread just before; never blocks.
+        """
+
     def close(self) -> None:
         """Wait a moment for what is on its way, then disconnect. Safe to call twice."""

@@ -13,7 +13,7 @@ from clworker.core.models import Claim, ComputeJob, ComputeJobStatus, signal_nam
 from clworker.core.presence.messages import JobEvent, announces_queued
 from clworker.core.presence.port import Presence
 from clworker.core.store.changes import ChangeProbe
-from clworker.core.store.identity import Instance, InstanceLock, remove
+from clworker.core.store.identity import Instance, InstanceLock, Role, remove
 from clworker.core.worker import naming
 from clworker.core.worker.announcer import Announcer
 from clworker.core.worker.execution import Execution, Surroundings, cancelled
@@ -258,6 +258,7 @@ class ComputeWorker:
         """Return the jobs of instances that are provably dead. Raises StoreUnavailable."""
         store = self._around.store
         for instance, lock in await self._call(store.instances.provably_dead):
+            record = await self._call(store.instances.get, instance)
             for job in await self._call(store.claims.rescue, instance):
                 _log.warning("job of a dead worker rescued", job_id=job.job_id, status=job.status, dead=instance)
                 self._publish_state(job)
@@ -265,6 +266,19 @@ class ComputeWorker:
                     await self._clear_up(job)
             if await self._call(store.instances.end, instance):
                 remove(lock)
+                if record is not None and record.role == Role.RUN:
+                    self._clear_presence_of(record.worker_id)
+
+    def _clear_presence_of(self, worker_id: str) -> None:
+        """Remove what a dead worker may have left at the broker: a broker that crashed too sends no Will."""
+
+        def still_gone() -> bool:
+            try:
+                return not self._around.store.instances.is_name_live(worker_id)
+            except StoreUnavailable:
+                return False  # it may have been started again
+
+        self._around.broadcaster.clear_retained_of(worker_id, still_gone)
 
     async def _claim(self, limit: int) -> list[Claim]:
         claims = self._around.store.claims
