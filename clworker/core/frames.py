@@ -61,19 +61,22 @@ class BlockingChannel:
         self.socket = sock
         self._sending = threading.Lock()
         self._decoder = Decoder()
-        self._waiting: list[Message] = []
+        self._arrived: Iterator[Message] = iter(())
 
     def receive(self) -> Message | None:
-        """Wait for one message; None when the other side has closed."""
-        while not self._waiting:
+        """Wait for one message; None when the other side has closed.
+
+        Raises ValueError for bytes that are none, once all messages before them are received.
+        """
+        while (message := next(self._arrived, None)) is None:
             try:
                 data = self.socket.recv(_CHUNK)
             except ConnectionResetError:
                 return None
             if not data:
                 return None
-            self._waiting.extend(self._decoder.feed(data))
-        return self._waiting.pop(0)
+            self._arrived = self._decoder.feed(data)
+        return message
 
     def send(self, message: Message) -> None:
         """Send one message whole, from any thread. Raises OSError when the other side has closed."""
@@ -89,20 +92,23 @@ class Channel:
         sock.setblocking(False)
         self._socket = sock
         self._decoder = Decoder()
-        self._waiting: list[Message] = []
+        self._arrived: Iterator[Message] = iter(())
 
     async def receive(self) -> Message | None:
-        """Wait for one message; None when the other side has closed."""
+        """Wait for one message; None when the other side has closed.
+
+        Raises ValueError for bytes that are none, once all messages before them are received.
+        """
         loop = asyncio.get_running_loop()
-        while not self._waiting:
+        while (message := next(self._arrived, None)) is None:
             try:
                 data = await loop.sock_recv(self._socket, _CHUNK)
             except OSError:
                 return None
             if not data:
                 return None
-            self._waiting.extend(self._decoder.feed(data))
-        return self._waiting.pop(0)
+            self._arrived = self._decoder.feed(data)
+        return message
 
     async def send(self, message: Message) -> None:
         """Send one message whole. Raises OSError when the other side has closed."""

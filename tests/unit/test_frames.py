@@ -90,6 +90,20 @@ def test_stream_ends_though_somebody_else_holds_the_other_side(ends: tuple[socke
     assert asyncio.run(asyncio.wait_for(read_all(), 10)) == [{"number": 1}, {"number": 2}, None]
 
 
+def test_messages_before_garbage_arrive_though_all_came_at_once(ends: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = ends
+    theirs.sendall(encode({"number": 1}) + encode({"number": 2}) + b"\0\0\0\4nope")
+
+    async def read_all() -> list[Message | None]:
+        channel = Channel(ours)
+        received = [await channel.receive(), await channel.receive()]
+        with pytest.raises(ValueError):
+            await channel.receive()
+        return received
+
+    assert asyncio.run(read_all()) == [{"number": 1}, {"number": 2}]
+
+
 def test_reader_that_waits_already_wakes_at_the_end(ends: tuple[socket.socket, socket.socket]) -> None:
     async def read() -> Message | None:
         channel = Channel(ends[0])
