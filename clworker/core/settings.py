@@ -18,6 +18,7 @@ from clworker.core.secrets import masked_whole
 Value = TypeVar("Value")
 Options = Mapping[str, str | None]
 _NO_FOLDERS: tuple[Path, ...] = ()
+_SECRETS = ("DATABASE_URL", "CLWORKER_MQTT_PASSWORD")
 _NO_NAMES: tuple[str, ...] = ()
 
 
@@ -180,6 +181,16 @@ def load_settings(options: Options, environ: Mapping[str, str] = os.environ) -> 
     reader.finish()
     _make_data_folder(settings.server_dir)
     return settings
+
+
+def environment_of_children(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the environment for processes that run plugins: without the secrets, which they do not need.
+
+    Nor may pydantic look for plugins of its own there: one package with a damaged list of
+    entry points would make it, and so every task, unimportable.
+    """
+    kept = {name: value for name, value in environ.items() if name not in _SECRETS}
+    return {"PYDANTIC_DISABLE_PLUGINS": "__all__", **kept}
 
 
 def has_server_dir(environ: Mapping[str, str] = os.environ) -> bool:

@@ -192,6 +192,23 @@ def test_damaged_metadata_of_packages_hides_no_other_plugin(program: Program, pl
     assert {*DAMAGES, "whole"} <= {task["task_type"] for task in listed if task["state"] == "ready"}
 
 
+def test_a_damaged_list_of_entry_points_of_any_package_stops_nothing(program: Program, plugins: PluginFolder) -> None:
+    info = plugins.path / "stranger-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_bytes(b"[console_scripts\n\xff = = =\n")
+    ready = program.ok("list-tasks", "--strict", "-f", "json").json
+    assert [task["task_type"] for task in ready] == ["image_conversion", "image_resize"]
+
+
+def test_plugins_get_no_secrets(program: Program, plugins: PluginFolder, tmp_path: Path) -> None:
+    plugins.install_task("spy", "return {}", header="print(sorted(os.environ))")
+    url = f"sqlite:///{tmp_path}/media_store.db"
+    result = program.ok("list-tasks", DATABASE_URL=url, CLWORKER_MQTT_PASSWORD="s3cret")
+    assert "PYTHONPATH" in result.stderr
+    assert "DATABASE_URL" not in result.stderr and "MQTT_PASSWORD" not in result.stderr
+
+
 @pytest.mark.parametrize("ending", ["os._exit(3)", "time.sleep(600)", ""], ids=["crash", "hang", "returns"])
 def test_what_a_plugin_starts_on_import_does_not_outlive_it(bench: Bench, ending: str) -> None:
     source = f"""

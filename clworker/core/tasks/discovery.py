@@ -18,6 +18,7 @@ from enum import StrEnum
 from clworker.core.errors import ParamsRefused, PluginHostFailed
 from clworker.core.frames import Channel, Message
 from clworker.core.models import signal_name
+from clworker.core.settings import environment_of_children
 from clworker.core.tasks.output import OutputTap
 
 _EXIT_TIMEOUT = 2.0
@@ -58,6 +59,7 @@ class PluginHost:
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-u", "-m", module, str(theirs.fileno()), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
+                env=environment_of_children(),
                 stdout=self.output.write_end,
                 stderr=self.output.write_end,
                 pass_fds=(theirs.fileno(), *pass_fds),
