@@ -173,7 +173,7 @@ class ComputeWorker:
     async def _look_for_work(self) -> None:
         await self._pool.fill()
         idle = self._pool.idle
-        if not idle:
+        if not idle or self._is_stopping():
             return
         try:
             claims = await self._claim(len(idle))
