@@ -57,6 +57,7 @@ async def watch_commits(database_path: str, probe: ChangeProbe, wakeup: WakeUp) 
         await _look_all_the_time(probe, wakeup)
         return
     written = asyncio.Event()
+    written.set()  # what was written before we watched may yet become visible
     log_name = os.path.basename(path) + "-wal"
 
     def on_readable() -> None:
