@@ -25,7 +25,7 @@ from clworker.core.worker.slots import Slot
 from clworker.core.worker.wakeup import WakeUp, watch_commits
 
 RESCUE_EVERY = 0.5
-"""Seconds between two looks for workers on this machine that have died."""
+"""Seconds between two looks for workers that have died, and for one that has taken over from us."""
 
 _PAUSE_WITHOUT_DATABASE = 1.0
 _log = structlog.get_logger("clworker.worker")
@@ -126,7 +126,7 @@ class ComputeWorker:
         settings = self._around.settings
         yield self._announcer.run(settings.heartbeat_interval)
         yield self._beat(settings.heartbeat_interval)
-        yield self._rescue()
+        yield self._watch_instances()
         yield watch_commits(self._around.store.database.path, probe, self._wakeup)
         yield self._wake_after(self._stop.first)
         yield self._wake_after(self._ended_by_another)
@@ -225,10 +225,13 @@ class ComputeWorker:
                 if not await self._call(self._around.store.instances.beat, self._identity.instance.instance):
                     self._ended_by_another.set()
 
-    async def _rescue(self) -> None:
+    async def _watch_instances(self) -> None:
+        """See to the dead ones, and to whether another has taken over from this one."""
         while True:
             with suppress(StoreUnavailable):
                 await self.rescue_dead()
+                if not await self._call(self._around.store.instances.is_live, self._identity.instance.instance):
+                    self._ended_by_another.set()
             await asyncio.sleep(RESCUE_EVERY)
 
     async def _wake_after(self, event: asyncio.Event) -> None:
