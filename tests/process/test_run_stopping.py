@@ -14,8 +14,6 @@ from tests.support.program import Result
 from tests.support.waiting import wait_until
 from tests.support.worker import StartWorker, Worker, descendants, is_running
 
-BOTH = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-
 # A task that has written half of its output, and ends when the gate opens.
 HALF_DONE = """
 if "LEAVE_GROUP" in os.environ:
@@ -75,11 +73,10 @@ def _causes(database: Path) -> list[str]:
     return [row["cause"] for row in databases.rows(database, "SELECT cause FROM clworker_attempts ORDER BY id")]
 
 
-@BOTH
-def test_an_idle_worker_ends_at_once(start_worker: StartWorker, database: Path, number: signal.Signals) -> None:
+def test_an_idle_worker_ends_at_once(start_worker: StartWorker, database: Path) -> None:
     worker = start_worker("--poll-interval", "300", "-c", "2")
     known = [worker.pid, *descendants(worker.pid)]
-    result = worker.stop(number)
+    result = worker.stop()
     assert (result.code, result.stdout, result.errors) == (0, "", [])
     assert [line["event"] for line in result.log] == ["worker started", "worker stops"]
     assert len(known) == 4 and not any(map(is_running, known))
@@ -118,7 +115,7 @@ def test_a_job_that_outlasts_the_drain_timeout_goes_back_uncounted(half_done: St
     _check_returned(worker.stop(), database, 0, [])
 
 
-@BOTH
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_returns_the_job_at_once(
     half_done: StartHalfDone, database: Path, number: signal.Signals
 ) -> None:

@@ -2,8 +2,8 @@
 
 import signal
 import socket
-from collections.abc import Iterator
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
@@ -41,17 +41,20 @@ class Manager:
         return self.told
 
 
-@pytest.fixture(params=["path", "abstract"])
-def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Manager]:
-    """A manager that listens, in the file system or in Linux's abstract name space."""
-    address = str(tmp_path / "notify") if request.param == "path" else f"@clworker-test-{tmp_path.name}-{id(request)}"
-    with closing(Manager(address)) as listening:
-        yield listening
+Managers = Callable[[str], Manager]
+
+
+@pytest.fixture
+def managers() -> Iterator[Managers]:
+    """Makes managers that listen at an address, in the file system or in Linux's abstract name space."""
+    with ExitStack() as stack:
+        yield lambda address: stack.enter_context(closing(Manager(address)))
 
 
 def test_a_whole_life_as_a_service(
-    start_worker: StartWorker, plugins: PluginFolder, database: Path, manager: Manager, tmp_path: Path
+    start_worker: StartWorker, plugins: PluginFolder, database: Path, tmp_path: Path, managers: Managers
 ) -> None:
+    manager = managers(str(tmp_path / "notify"))
     gate, importing, imported = tmp_path / "gate", tmp_path / "importing", tmp_path / "imported"
     plugins.install_gated("gated", gate)
     slow = f"""
@@ -84,11 +87,12 @@ def test_a_whole_life_as_a_service(
     ]
 
 
-def test_without_a_watchdog_it_is_not_fed_and_a_manager_that_is_gone_does_no_harm(
-    start_worker: StartWorker, tmp_path: Path
+def test_without_a_watchdog_none_is_fed_and_a_manager_that_has_gone_does_no_harm(
+    start_worker: StartWorker, tmp_path: Path, managers: Managers
 ) -> None:
-    with closing(Manager(str(tmp_path / "notify"))) as manager:
-        worker = start_worker(NOTIFY_SOCKET=manager.address)
-        assert manager.listen() == ["READY=1"]
+    manager = managers(f"@clworker-{tmp_path}")
+    worker = start_worker(NOTIFY_SOCKET=manager.address)
+    assert manager.listen() == ["READY=1"]
+    manager.close()
     result = worker.stop()
     assert (result.code, len(result.log)) == (0, 2)
