@@ -162,7 +162,7 @@ def test_after_a_takeover_the_old_worker_ends_and_its_late_result_is_not_recorde
     gate = tmp_path / "gate"
     plugins.install_gated("gated", gate)
     databases.queue(database, {"job_id": "a", "task_type": "gated"})
-    old = start_worker("-w", "worker-1")
+    old = start_worker("-w", "worker-1", MQTT_HEARTBEAT_INTERVAL="3600")
     old.wait_for("job started")
     old.send(signal.SIGSTOP)
 

@@ -156,6 +156,28 @@ def test_a_signal_ends_a_worker_whose_plugins_still_load(
     assert list((database.parent / "clworker-locks").iterdir()) == []
 
 
+def test_a_signal_while_slots_are_replaced_claims_nothing_more(
+    start_worker: StartWorker, plugins: PluginFolder, database: Path, gate: Path
+) -> None:
+    gate.touch()
+    plugins.install_gated("gated", gate)
+    module = plugins.path / "plugin_gated.py"
+    wait = f"import os, time\nwhile not os.path.exists({str(gate)!r}):\n    time.sleep(0.01)\n"
+    module.write_text(wait + module.read_text())
+    worker = start_worker()
+    gate.unlink()
+    os.kill(worker.nursery, signal.SIGKILL)
+    databases.queue(database, {"job_id": "a", "task_type": "gated"})
+    worker.wait_for("the process that holds the plugins has died; starting it again")
+
+    worker.send(signal.SIGTERM)
+    gate.touch()
+    assert worker.result().code == 0
+    assert not worker.logged("job claimed")
+    assert _jobs(database)["a"]["status"] == "queued"
+    _check_nothing_is_left(database)
+
+
 def test_a_worker_that_fails_at_its_start_leaves_nothing_behind(start_worker: StartWorker, database: Path) -> None:
     result = start_worker.without_waiting("-t", "image_resiez").result()
     assert result.code == 2
