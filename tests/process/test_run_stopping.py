@@ -166,7 +166,9 @@ def test_a_signal_while_slots_are_replaced_claims_nothing_more(
     module.write_text(wait + module.read_text())
     worker = start_worker()
     gate.unlink()
-    os.kill(worker.nursery, signal.SIGKILL)
+    nursery = worker.nursery
+    os.kill(nursery, signal.SIGKILL)
+    wait_until(lambda: not is_running(nursery), "the process that holds the plugins has died")
     databases.queue(database, {"job_id": "a", "task_type": "gated"})
     worker.wait_for("the process that holds the plugins has died; starting it again")
 
