@@ -13,9 +13,10 @@ from clworker.core.store.identity import Instance, InstanceLock, Role
 from clworker.core.store.store import Store
 from tests.support import databases
 from tests.support.plugins import PluginFolder
+from tests.support.processes import children_of
 from tests.support.program import Program
 from tests.support.waiting import wait_until
-from tests.support.worker import StartWorker, Worker, children
+from tests.support.worker import StartWorker, Worker
 
 WATCHING = "a worker of this name may still live; watching its heartbeats"
 
@@ -178,7 +179,7 @@ def test_after_a_takeover_the_old_worker_ends_and_its_late_result_is_not_recorde
     assert result.errors == ["another worker has taken over the name 'worker-1'"]
     assert databases.rows(database, "SELECT * FROM jobs") == [job]
     assert job["retry_count"] == 0
-    assert json.loads(job["output"])["pid"] in children(new.nursery)
+    assert json.loads(job["output"])["pid"] in children_of(new.nursery)
     assert _causes(database, "a") == ["takeover", "completed"]
     assert [line["event"] for line in result.log if line["level"] == "warning"] == [
         "claim lost; the attempt is not recorded"

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from tests.support import databases
 from tests.support.plugins import PluginFolder
+from tests.support.processes import children_of, descendants_of, lives, wait_until_gone
 from tests.support.waiting import wait_until
-from tests.support.worker import StartWorker, children, descendants, is_running
+from tests.support.worker import StartWorker
 
 WAYS_TO_END = {
     "fine": None,
@@ -35,7 +36,7 @@ def test_so_many_jobs_run_at_once_as_there_are_slots(
 
     worker = start_worker("-c", "3")
     worker.wait_for("job started", count=3)
-    assert len(children(worker.nursery)) == 3
+    assert len(children_of(worker.nursery)) == 3
     waiting = databases.rows(database, "SELECT job_id FROM jobs WHERE status = 'queued' ORDER BY id")
     assert [row["job_id"] for row in waiting] == jobs[3:]
 
@@ -86,7 +87,7 @@ def test_a_slot_that_dies_is_replaced_whatever_its_task_did(
 
     result = worker.stop()
     assert (result.code, result.stdout) == (0, "")
-    assert not is_running(grandchild)
+    assert not lives(grandchild)
 
 
 def test_a_slot_is_recycled_between_jobs_by_their_number_and_by_its_memory(
@@ -112,7 +113,7 @@ def test_a_slot_is_recycled_between_jobs_by_their_number_and_by_its_memory(
     assert pids == [first, first, second, second, third, fourth]
     assert [line.get("jobs") for line in worker.logged("slot recycled")][:3] == [2, 2, None]
     assert worker.logged("slot recycled")[2]["memory_mib"] > 200
-    wait_until(lambda: not any(map(is_running, (first, second, third))), "the worn-out slots are gone")
+    wait_until_gone((first, second, third))
 
 
 def test_when_the_nursery_is_killed_its_jobs_run_again_in_a_new_one(
@@ -123,7 +124,7 @@ def test_when_the_nursery_is_killed_its_jobs_run_again_in_a_new_one(
     databases.queue(database, *({"job_id": job, "task_type": "gated"} for job in "ab"))
     worker = start_worker("-c", "2", "--poll-interval", "300")
     worker.wait_for("job started", count=2)
-    nursery, slots = worker.nursery, children(worker.nursery)
+    nursery, slots = worker.nursery, children_of(worker.nursery)
 
     os.kill(nursery, signal.SIGKILL)
     worker.wait_for("job started", count=4)
@@ -133,7 +134,7 @@ def test_when_the_nursery_is_killed_its_jobs_run_again_in_a_new_one(
         assert row["retry_count"] == 1
         assert _pid(row) not in slots
     assert len(worker.logged("the process that holds the plugins has died; starting it again")) == 1
-    assert not [pid for pid in (nursery, *slots) if is_running(pid)]
+    assert not [pid for pid in (nursery, *slots) if lives(pid)]
     databases.queue(database, {"job_id": "idle", "task_type": "gated"})
     worker.wait_for_jobs("idle")
     os.kill(worker.nursery, signal.SIGKILL)
@@ -172,12 +173,12 @@ def test_nothing_outlives_a_supervisor_that_was_killed(
     worker = start_worker("-c", "2", MQTT_HEARTBEAT_INTERVAL="0.1")
     wait_until(pids.exists, "the task has started its processes")
     started = [int(pid) for pid in pids.read_text().split()]
-    known = {*started, *descendants(worker.pid)}
-    assert len(known) == 6 and all(map(is_running, known))  # a nursery, two slots, and three that the task started
+    known = {*started, *descendants_of(worker.pid)}
+    assert len(known) == 6 and all(map(lives, known))  # a nursery, two slots, and three that the task started
 
     beats = "SELECT heartbeat FROM clworker_instances"
     before = databases.rows(database, beats)[0]["heartbeat"]
     wait_until(lambda: databases.rows(database, beats)[0]["heartbeat"] > before + 2, "the heart goes on beating")
 
     worker.send(signal.SIGKILL)
-    wait_until(lambda: not any(map(is_running, known)), "every process is gone")
+    wait_until_gone(known)

@@ -10,9 +10,10 @@ import pytest
 
 from tests.support import databases
 from tests.support.plugins import PluginFolder
+from tests.support.processes import descendants_of, lives
 from tests.support.program import Result
 from tests.support.waiting import wait_until
-from tests.support.worker import StartWorker, Worker, descendants, is_running
+from tests.support.worker import StartWorker, Worker
 
 # A task that has written half of its output, and ends when the gate opens.
 HALF_DONE = """
@@ -75,11 +76,11 @@ def _causes(database: Path) -> list[str]:
 
 def test_an_idle_worker_ends_at_once(start_worker: StartWorker, database: Path) -> None:
     worker = start_worker("--poll-interval", "300", "-c", "2")
-    known = [worker.pid, *descendants(worker.pid)]
+    known = [worker.pid, *descendants_of(worker.pid)]
     result = worker.stop()
     assert (result.code, result.stdout, result.errors) == (0, "", [])
     assert [line["event"] for line in result.log] == ["worker started", "worker stops"]
-    assert len(known) == 4 and not any(map(is_running, known))
+    assert len(known) == 4 and not any(map(lives, known))
     _check_nothing_is_left(database)
 
 
@@ -148,11 +149,11 @@ def test_a_signal_ends_a_worker_whose_plugins_still_load(
     plugins.install("slow", source, {"slow": "Task"})
     worker = start_worker.without_waiting(CLWORKER_PLUGIN_TIMEOUT="300")
     wait_until(loading.exists, "the plugin is being imported")
-    known = [worker.pid, *descendants(worker.pid)]
+    known = [worker.pid, *descendants_of(worker.pid)]
 
     result = worker.stop()
     assert (result.code, result.stdout, result.stderr) == (0, "", "")
-    assert not any(map(is_running, known))
+    assert not any(map(lives, known))
     assert list((database.parent / "clworker-locks").iterdir()) == []
 
 
@@ -168,7 +169,7 @@ def test_a_signal_while_slots_are_replaced_claims_nothing_more(
     gate.unlink()
     nursery = worker.nursery
     os.kill(nursery, signal.SIGKILL)
-    wait_until(lambda: not is_running(nursery), "the process that holds the plugins has died")
+    wait_until(lambda: not lives(nursery), "the process that holds the plugins has died")
     databases.queue(database, {"job_id": "a", "task_type": "gated"})
     worker.wait_for("the process that holds the plugins has died; starting it again")
 

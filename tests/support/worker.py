@@ -3,11 +3,11 @@
 import json
 import signal
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
 from tests.support import databases
+from tests.support.processes import children_of
 from tests.support.program import PROGRAM, TIMEOUT, Program, Result
 from tests.support.waiting import wait_until
 
@@ -43,7 +43,7 @@ class Worker:
     @property
     def nursery(self) -> int:
         """The pid of the process that holds the plugins."""
-        (pid,) = children(self.pid)
+        (pid,) = children_of(self.pid)
         return pid
 
     @property
@@ -119,32 +119,6 @@ def wait_for_jobs(database: Path, *job_ids: str, status: str = "completed") -> l
         return named if all(row["status"] == status for row in named) else []
 
     return wait_until(found, f"{', '.join(job_ids)} {'is' if len(job_ids) == 1 else 'are'} {status}")
-
-
-def children(pid: int) -> list[int]:
-    """Return the pids of a process's children."""
-    found: list[int] = []
-    for thread in _contents(Path(f"/proc/{pid}/task"), lambda folder: list(folder.iterdir()), []):
-        found.extend(map(int, _contents(thread / "children", Path.read_text, "").split()))
-    return found
-
-
-def descendants(pid: int) -> list[int]:
-    """Return the pids of a process's children, of theirs and so on."""
-    return [found for child in children(pid) for found in (child, *descendants(child))]
-
-
-def is_running(pid: int) -> bool:
-    """Tell whether a process exists and is no zombie."""
-    state = _contents(Path(f"/proc/{pid}/stat"), Path.read_text, "")
-    return bool(state) and state.rpartition(")")[2].split()[0] not in "ZX"
-
-
-def _contents(path: Path, read: Callable[[Path], Any], otherwise: Any) -> Any:
-    try:
-        return read(path)
-    except (FileNotFoundError, ProcessLookupError):
-        return otherwise
 
 
 def _start(
