@@ -15,6 +15,7 @@ from tests.support.in_process import InProcess
 from tests.support.photos import photo
 from tests.support.plugins import PluginFolder
 from tests.support.program import Program
+from tests.support.worker import StartWorker
 
 # No test asserts a speed, on however busy a machine.
 settings.register_profile("unhurried", settings(deadline=None))
@@ -31,6 +32,15 @@ def plugins(tmp_path: Path) -> PluginFolder:
 def program(tmp_path: Path, plugins: PluginFolder) -> Program:
     """The program, with a data folder that does not exist yet and no broker."""
     return Program(tmp_path / "server", {"PYTHONPATH": str(plugins.path)})
+
+
+@pytest.fixture
+def start_worker(program: Program, tmp_path: Path) -> Iterator[StartWorker]:
+    """Starts ``clworker run``; whatever still runs at the end is killed."""
+    start = StartWorker(program, tmp_path / "workers")
+    yield start
+    for worker in start.started:
+        worker.__exit__()
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ async def run_worker(settings: Settings) -> None:
     with stop_requests() as stop:
         try:
             async with started_worker(settings, Role.RUN, stop, return_jobs=asyncio.Event()) as worker:
-                await worker.run(stop)
+                await worker.run()
         except Interrupted:
             if stop.second.is_set():
                 raise
@@ -84,5 +84,5 @@ async def started_worker(
         pool = SlotPool(settings, nursery, lambda: Nursery.start(settings, lock.fd))
         stack.push_async_callback(pool.close)
         around = Surroundings(settings, store, ledger, get_broadcaster(settings, client_id), return_jobs)
-        async with ComputeWorker(around, identity, pool) as worker:
+        async with ComputeWorker(around, identity, pool, stop) as worker:
             yield worker

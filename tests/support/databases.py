@@ -65,6 +65,13 @@ def insert(path: Path, rows: Iterable[dict[str, Any]]) -> None:
         connection.commit()
 
 
+def queue(path: Path, *rows: dict[str, Any]) -> None:
+    """Insert rows into a database that is created when it is not there yet."""
+    if not path.exists():
+        create(path, "current")
+    insert(path, rows)
+
+
 def rows(path: Path, query: str, *values: Any) -> list[dict[str, Any]]:
     """Return what a query finds, straight from the file."""
     with closing(sqlite3.connect(path)) as connection:

@@ -55,3 +55,20 @@ class PluginFolder:
             ]
         )
         self.install(f"plugin-{task_type}", source, {task_type: "Task"})
+
+    def install_plain(self, task_type: str, execute: str, **fields: str) -> None:
+        """Install a task that reads and writes no files; ``fields`` are its parameters, by type."""
+        lines = [f"    {name}: {kind}" for name, kind in fields.items()] or ["    pass"]
+        header = "\n".join(["class Params(BaseModel):", *lines])
+        self.install_task(task_type, execute, "Params", header)
+
+    def install_gated(self, task_type: str, gate: Path) -> None:
+        """Install a task that ends once the file ``gate`` is there; its output is its pid."""
+        self.install_plain(
+            task_type,
+            f"""
+            while not os.path.exists({str(gate)!r}):
+                time.sleep(0.01)
+            return {{"status": "ok", "task_output": {{"pid": os.getpid()}}}}
+            """,
+        )

@@ -3,6 +3,8 @@
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 
 import structlog
 
@@ -11,33 +13,38 @@ from clworker.core.models import ComputeJob, WorkerRecord
 from clworker.core.store.identity import Instance, LockFile
 from clworker.core.store.store import Store
 from clworker.core.worker.ledger import Ledger
+from clworker.core.worker.signals import StopRequest
 
 _HEARTBEATS = 3
 _LOOK_EVERY = 0.2
 _log = structlog.get_logger("clworker.worker")
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """An instance that wants its name; with ``takeover`` from whoever has it, alive or not."""
+
+    instance: Instance
+    lock: LockFile
+    takeover: bool
+
+
 async def register(
-    store: Store,
-    ledger: Ledger,
-    instance: Instance,
-    lock: LockFile,
-    takeover: bool,
-    on_freed: Callable[[ComputeJob], None],
+    store: Store, ledger: Ledger, candidate: Candidate, stop: StopRequest, on_freed: Callable[[ComputeJob], None]
 ) -> None:
-    """Register the instance under its name.
+    """Register the candidate under its name.
 
     A worker of that name that is provably dead is no obstacle; one of which nothing is known
-    is watched through three of its heartbeats. ``takeover`` ends it, alive or not, and
-    ``on_freed`` is called with each of its jobs. Raises NameTaken, StoreUnavailable.
+    is watched through three of its heartbeats. ``on_freed`` is called with each job of one
+    that is ended here. Raises NameTaken, Interrupted, StoreUnavailable.
     """
-    while rivals := await ledger.call(store.instances.register, instance, lock):
+    while rivals := await ledger.call(store.instances.register, candidate.instance, candidate.lock):
         for rival in rivals:
-            if takeover:
+            if candidate.takeover:
                 _log.warning("taking over from another worker of this name", other=rival.instance, host=rival.host)
                 for job in await ledger.call(store.claims.take_over, rival.instance):
                     on_freed(job)
-            elif rival.alive or await _shows_life(store, ledger, rival):
+            elif rival.alive or await _shows_life(store, ledger, rival, stop):
                 raise NameTaken(
                     f"worker id {rival.worker_id!r} is in use on host {rival.host} (pid {rival.pid}); "
                     "choose another with --worker-id, or end that one with --takeover"
@@ -48,13 +55,17 @@ async def register(
                 await ledger.call(store.instances.end, rival.instance)
 
 
-async def _shows_life(store: Store, ledger: Ledger, rival: WorkerRecord) -> bool:
+async def _shows_life(store: Store, ledger: Ledger, rival: WorkerRecord, stop: StopRequest) -> bool:
     """Watch a worker's heartbeat counter through three of its intervals, on our own clock."""
     patience = _HEARTBEATS * rival.heartbeat_interval_ms / 1000
     _log.warning("a worker of this name may still live; watching its heartbeats", host=rival.host, seconds=patience)
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
-        await asyncio.sleep(_LOOK_EVERY)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK_EVERY):
+                await stop.first.wait()
+        if stop.first.is_set():
+            raise stop.interruption("no job was claimed")
         now = await ledger.call(store.instances.get, rival.instance)
         if now is None:
             return False

@@ -39,12 +39,14 @@ class SlotPool:
     async def close(self) -> None:
         """End every slot and whatever tasks have left behind."""
         await self._nursery.close()
+        for slot in self._slots:
+            slot.close()
 
     def _is_spent(self, slot: Slot) -> bool:
+        if slot.busy:
+            return False  # even of a dead one somebody still reads what it has said
         if slot.has_died:
             return True
-        if slot.busy:
-            return False
         most_jobs, most_memory = self._settings.max_jobs_per_slot, self._settings.max_memory_per_slot_mib
         if most_jobs is not None and slot.jobs_done >= most_jobs:
             _log.info("slot recycled", jobs=slot.jobs_done)

@@ -31,8 +31,11 @@ class ServiceManager:
         if not self._address:
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.setblocking(False)
             try:
                 sock.connect(self._address)
                 sock.send(message.encode())
+            except BlockingIOError:
+                pass  # the manager is slow to read; waiting for it would hold up everything else
             except OSError:
                 self._address = None  # the manager has gone; never mind

@@ -136,8 +136,6 @@ class Nursery:
         """End the nursery, and with it every slot and every process that a task has left."""
         self._listening.cancel()
         await self._host.end()
-        for slot in self._slots.values():
-            slot.close()
 
     async def _listen(self) -> None:
         while (message := await self._host.channel.receive()) is not None:

@@ -25,7 +25,7 @@ from clworker.core.worker.slots import Slot
 from clworker.core.worker.wakeup import WakeUp, watch_commits
 
 RESCUE_EVERY = 0.5
-"""Seconds between two looks for workers on this machine that have died."""
+"""Seconds between two looks for workers that have died, and for one that has taken over from us."""
 
 _PAUSE_WITHOUT_DATABASE = 1.0
 _log = structlog.get_logger("clworker.worker")
@@ -43,10 +43,11 @@ class Identity:
 class ComputeWorker:
     """One worker instance over a store and a pool of slots. It computes nothing itself."""
 
-    def __init__(self, around: Surroundings, identity: Identity, pool: SlotPool) -> None:
+    def __init__(self, around: Surroundings, identity: Identity, pool: SlotPool, stop: StopRequest) -> None:
         self._around = around
         self._identity = identity
         self._pool = pool
+        self._stop = stop
         settings = around.settings
         self._ended_by_another = asyncio.Event()
         self._wakeup = WakeUp()
@@ -54,20 +55,17 @@ class ComputeWorker:
         self._announcer = Announcer(around.broadcaster, settings.worker_id, identity.task_types, self._idle_count)
         self._running: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
-        self._stop = StopRequest()
         self._freed: list[ComputeJob] = []
         self._database_away = False
         self._call = around.ledger.call
 
     async def __aenter__(self) -> "ComputeWorker":
-        """Register this instance. Raises NameTaken and StoreUnavailable."""
+        """Register this instance. Raises NameTaken, Interrupted and StoreUnavailable."""
         around, identity = self._around, self._identity
         identity.lock.needed_as_proof = True
-        takeover = around.settings.takeover
+        candidate = naming.Candidate(identity.instance, identity.lock.file, around.settings.takeover)
         try:
-            await naming.register(
-                around.store, around.ledger, identity.instance, identity.lock.file, takeover, self._freed.append
-            )
+            await naming.register(around.store, around.ledger, candidate, self._stop, self._freed.append)
         except BaseException:
             identity.lock.needed_as_proof = False
             raise
@@ -98,21 +96,21 @@ class ComputeWorker:
             return job
         return None
 
-    async def run(self, stop: StopRequest) -> None:
+    async def run(self) -> None:
         """Work until a signal or a takeover ends it, then drain.
 
         Raises Interrupted after a second signal, InstanceEnded after a takeover.
         """
-        self._stop = stop
+        stop = self._stop
         await self._pool.fill()
         probe = await self._call(self._around.store.watch_changes)
-        background = [asyncio.create_task(task) for task in self._background(probe, stop)]
+        background = [asyncio.create_task(task) for task in self._background(probe)]
         for task in background:
             task.add_done_callback(self._notice_failure)
         try:
             self._appear()
-            await self._poll(stop)
-            await self._drain(stop)
+            await self._poll()
+            await self._drain()
         finally:
             # The order matters: no heartbeat may follow the clearing.
             await cancelled(background)
@@ -124,13 +122,13 @@ class ComputeWorker:
         if stop.second.is_set() and stop.signal_number is not None:
             raise Interrupted(stop.signal_number, f"stopped by a second {signal_name(stop.signal_number)}")
 
-    def _background(self, probe: ChangeProbe, stop: StopRequest) -> Iterator[Coroutine[Any, Any, None]]:
+    def _background(self, probe: ChangeProbe) -> Iterator[Coroutine[Any, Any, None]]:
         settings = self._around.settings
         yield self._announcer.run(settings.heartbeat_interval)
         yield self._beat(settings.heartbeat_interval)
-        yield self._rescue()
+        yield self._watch_instances()
         yield watch_commits(self._around.store.database.path, probe, self._wakeup)
-        yield self._wake_after(stop.first)
+        yield self._wake_after(self._stop.first)
         yield self._wake_after(self._ended_by_another)
         if settings.watchdog_interval is not None:
             yield self._service.feed_watchdog(settings.watchdog_interval)
@@ -164,8 +162,8 @@ class ComputeWorker:
         if not await asyncio.to_thread(self._around.broadcaster.clear_retained):
             _log.warning("the broker has not confirmed that the worker's message is removed")
 
-    async def _poll(self, stop: StopRequest) -> None:
-        while not stop.first.is_set() and not self._ended_by_another.is_set():
+    async def _poll(self) -> None:
+        while not self._is_stopping():
             self._wakeup.clear()
             await self._look_for_work()
             if self._failure is not None:
@@ -175,7 +173,7 @@ class ComputeWorker:
     async def _look_for_work(self) -> None:
         await self._pool.fill()
         idle = self._pool.idle
-        if not idle:
+        if not idle or self._is_stopping():
             return
         try:
             claims = await self._claim(len(idle))
@@ -203,19 +201,22 @@ class ComputeWorker:
             self._announcer.state_changed()
             self._wakeup.set()
 
-    async def _drain(self, stop: StopRequest) -> None:
+    async def _drain(self) -> None:
         """Let running jobs end for a while, then have them returned to the queue."""
         timeout = self._around.settings.drain_timeout
         self._service.stopping(timeout)
         _log.info("worker stops", running=len(self._running), drain_timeout=timeout)
         if not self._ended_by_another.is_set():
             ended = asyncio.gather(*self._running, return_exceptions=True)
-            second = asyncio.create_task(stop.second.wait())
+            second = asyncio.create_task(self._stop.second.wait())
             either: list[asyncio.Future[Any]] = [ended, second]
             await asyncio.wait(either, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             second.cancel()
         self._around.return_jobs.set()
         await asyncio.gather(*self._running, return_exceptions=True)
+
+    def _is_stopping(self) -> bool:
+        return self._stop.first.is_set() or self._ended_by_another.is_set()
 
     async def _beat(self, interval: float) -> None:
         while True:
@@ -224,10 +225,13 @@ class ComputeWorker:
                 if not await self._call(self._around.store.instances.beat, self._identity.instance.instance):
                     self._ended_by_another.set()
 
-    async def _rescue(self) -> None:
+    async def _watch_instances(self) -> None:
+        """See to the dead ones, and to whether another has taken over from this one."""
         while True:
             with suppress(StoreUnavailable):
                 await self.rescue_dead()
+                if not await self._call(self._around.store.instances.is_live, self._identity.instance.instance):
+                    self._ended_by_another.set()
             await asyncio.sleep(RESCUE_EVERY)
 
     async def _wake_after(self, event: asyncio.Event) -> None:

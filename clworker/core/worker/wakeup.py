@@ -49,7 +49,7 @@ class WakeUp:
 
 async def watch_commits(database_path: str, probe: ChangeProbe, wakeup: WakeUp) -> None:
     """Wake the supervisor after each commit of another connection, for ever."""
-    path = os.path.abspath(database_path)
+    path = os.path.realpath(database_path)  # SQLite keeps its log beside the real file, not beside a link
     try:
         watch = FolderWatch(os.path.dirname(path))
     except OSError as failure:
@@ -57,6 +57,7 @@ async def watch_commits(database_path: str, probe: ChangeProbe, wakeup: WakeUp) 
         await _look_all_the_time(probe, wakeup)
         return
     written = asyncio.Event()
+    written.set()  # what was written before we watched may yet become visible
     log_name = os.path.basename(path) + "-wal"
 
     def on_readable() -> None:

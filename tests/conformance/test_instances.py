@@ -1,0 +1,247 @@
+"""The register of worker instances: who has a name, who lives, and who is provably dead."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Barrier, Thread
+
+import pytest
+
+from clworker.core.errors import ClaimLost, InstanceEnded
+from clworker.core.models import Cause
+from clworker.core.store.identity import Instance, InstanceLock, LockFile, Role
+from clworker.core.store.store import Store
+from tests.support import databases
+
+NAME = "worker-1"
+
+
+class Member:
+    """An instance with its lock, until it dies."""
+
+    def __init__(self, database: Path, role: Role = Role.RUN, name: str = NAME) -> None:
+        self.instance = Instance.new(name, role, 30.0)
+        self.id = self.instance.instance
+        self.lock = InstanceLock(database, self.instance)
+        self.lock.needed_as_proof = True
+        self.file: LockFile = self.lock.file
+
+    def die(self) -> None:
+        """Let go of the lock, as the kernel does for a killed process."""
+        if self.lock.fd >= 0:
+            self.lock.__exit__()
+            self.lock.fd = -1
+
+
+Join = Callable[..., Member]
+
+
+@pytest.fixture
+def join(store: Store, database: Path) -> Iterator[Join]:
+    """Makes instances; what of them still lives at the end dies."""
+    members: list[Member] = []
+
+    def make(role: Role = Role.RUN, name: str = NAME, registered: bool = True) -> Member:
+        members.append(Member(database, role, name))
+        if registered:
+            assert store.instances.register(members[-1].instance, members[-1].file) == []
+        return members[-1]
+
+    yield make
+    for member in members:
+        member.die()
+
+
+def _rivals(store: Store, member: Member) -> list[str]:
+    return [record.instance for record in store.instances.register(member.instance, member.file)]
+
+
+def _is_registered(store: Store, member: Member) -> bool:
+    return any(record.instance == member.id for record in store.instances.live())
+
+
+def test_a_registered_instance_is_known_whole(store: Store, join: Join) -> None:
+    before = time.time_ns() // 1_000_000
+    member = join()
+    (record,) = store.instances.live()
+    assert store.instances.get(member.id) == record
+    assert (record.instance, record.worker_id, record.role) == (member.id, NAME, "run")
+    assert (record.pid, record.host) == (os.getpid(), member.instance.host)
+    assert (record.heartbeat, record.heartbeat_interval_ms, record.running, record.alive) == (0, 30_000, 0, True)
+    assert before <= record.started_at <= time.time_ns() // 1_000_000
+
+
+def test_a_live_one_keeps_its_name_and_nothing_is_written_for_the_other(store: Store, join: Join) -> None:
+    first, second = join(), join(registered=False)
+    for _ in range(2):
+        assert _rivals(store, second) == [first.id]
+    assert not _is_registered(store, second)
+    assert store.instances.get(second.id) is None
+
+
+@pytest.mark.parametrize(
+    ("role", "name"), [(Role.ONCE, NAME), (Role.LIBRARY, NAME), (Role.RUN, "worker-2"), (Role.RUN, NAME.upper())]
+)
+def test_other_roles_and_names_are_no_rivals_in_either_direction(
+    store: Store, join: Join, role: Role, name: str
+) -> None:
+    join()
+    other = join(role, name)
+    assert _is_registered(store, other)
+    assert store.instances.end(other.id)
+    join(role, name)
+
+
+def test_a_dead_one_is_no_rival_but_stays_for_a_rescuer(store: Store, join: Join) -> None:
+    dead = join()
+    dead.die()
+    join()
+    assert store.instances.provably_dead() == [(dead.id, dead.file)]
+
+
+def test_an_ended_one_is_no_rival(store: Store, join: Join) -> None:
+    ended = join()
+    assert store.instances.end(ended.id)
+    join()
+    assert not store.instances.is_live(ended.id)
+
+
+def _another_boot(member: Member, database: Path) -> None:
+    databases.execute(database, "UPDATE clworker_instances SET boot_id = 'another'")
+
+
+def _file_gone(member: Member, database: Path) -> None:
+    os.unlink(member.file.path)
+
+
+def _another_file(member: Member, database: Path) -> None:
+    # Renamed, not removed: the new file must not get the old one's inode.
+    os.rename(member.file.path, f"{member.file.path}-old")
+    Path(member.file.path).touch()
+
+
+def _another_device(member: Member, database: Path) -> None:
+    databases.execute(database, "UPDATE clworker_instances SET lock_device = lock_device + 1")
+
+
+@pytest.mark.parametrize("make_unprovable", [_another_boot, _file_gone, _another_file, _another_device])
+@pytest.mark.parametrize("really", ["alive", "dead"])
+def test_what_cannot_be_proven_is_a_rival_and_never_dead(
+    store: Store, join: Join, database: Path, make_unprovable: Callable[[Member, Path], None], really: str
+) -> None:
+    unknown = join()
+    make_unprovable(unknown, database)
+    if really == "dead":
+        unknown.die()
+    (record,) = store.instances.live()
+    assert record.alive is None
+    assert _rivals(store, join(registered=False)) == [unknown.id]
+    assert store.instances.provably_dead() == []
+
+
+def test_a_lock_is_held_while_any_process_that_inherited_it_lives(store: Store, join: Join) -> None:
+    member = join()
+    inherited = os.dup(member.lock.fd)
+    member.die()
+    assert store.instances.provably_dead() == []
+    os.close(inherited)
+    assert store.instances.provably_dead() == [(member.id, member.file)]
+
+
+def test_of_many_that_register_at_the_same_moment_one_gets_the_name(store: Store, join: Join) -> None:
+    candidates = [join(registered=False) for _ in range(6)]
+    others: dict[str, list[str]] = {}
+    together = Barrier(len(candidates))
+
+    def register(candidate: Member) -> None:
+        own = Store(f"sqlite:///{store.database.path}")
+        together.wait(20)
+        others[candidate.id] = _rivals(own, candidate)
+        own.close()
+
+    threads = [Thread(target=register, args=[candidate]) for candidate in candidates]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (winner,) = [name for name, rivals in others.items() if not rivals]
+    assert all(rivals == [winner] for name, rivals in others.items() if name != winner)
+
+
+def test_a_heartbeat_counts_until_somebody_ends_the_instance(store: Store, join: Join) -> None:
+    member, other = join(), join(name="worker-2")
+    assert store.instances.beat(member.id) and store.instances.beat(member.id)
+    record, untouched = store.instances.get(member.id), store.instances.get(other.id)
+    assert record is not None and untouched is not None
+    assert (record.heartbeat, untouched.heartbeat) == (2, 0)
+    assert store.instances.end(member.id)
+    assert not store.instances.beat(member.id)
+    assert not store.instances.beat("never registered")
+    assert not store.instances.is_live("never registered")
+
+
+@pytest.fixture
+def claimed(store: Store, join: Join, database: Path) -> Member:
+    """A registered instance that has a claim on job ``a``."""
+    databases.insert(database, [{"job_id": "a"}])
+    member = join()
+    store.claims.claim(member.id, ["image_resize"])
+    return member
+
+
+def test_an_instance_with_an_open_claim_cannot_end_before_it_is_rescued(store: Store, claimed: Member) -> None:
+    assert not store.instances.end(claimed.id)
+    (record,) = store.instances.live()
+    assert record.running == 1
+    claimed.die()
+    (job,) = store.claims.rescue(claimed.id)
+    assert (job.job_id, job.status, job.retry_count) == ("a", "queued", 1)
+    assert store.instances.end(claimed.id)
+    assert store.instances.live() == []
+
+
+def test_a_takeover_frees_jobs_uncounted_and_shuts_the_old_instance_out(
+    store: Store, join: Join, database: Path
+) -> None:
+    databases.insert(database, [{"job_id": job, "created_at": number} for number, job in enumerate("abc")])
+    old = join()
+    claims = store.claims.claim(old.id, ["image_resize"], 2)
+    store.claims.progress(claims[0], 40)
+    assert sorted(job.job_id for job in store.claims.take_over(old.id)) == ["a", "b"]
+    assert not store.instances.is_live(old.id)
+    assert not store.instances.beat(old.id)
+    rows = databases.rows(database, "SELECT status, progress, retry_count FROM jobs")
+    assert rows == [{"status": "queued", "progress": 0, "retry_count": 0}] * 3
+    causes = databases.rows(database, "SELECT cause FROM clworker_attempts WHERE ended_at IS NOT NULL")
+    assert causes == [{"cause": "takeover"}] * 2
+
+    with pytest.raises(InstanceEnded):
+        store.claims.claim(old.id, ["image_resize"])
+    for claim in claims:
+        with pytest.raises(ClaimLost):
+            store.claims.give_back(claim, Cause.STOPPED, counted=False)
+    new = join()
+    assert [claim.job_id for claim in store.claims.claim(new.id, ["image_resize"], 5)] == ["a", "b", "c"]
+    assert store.claims.take_over(old.id) == []
+
+
+def test_old_instances_are_forgotten_but_not_live_ones_nor_those_that_attempts_name(
+    store: Store, join: Join, database: Path
+) -> None:
+    gone, named, living = join(), join(name="worker-2"), join(name="worker-3")
+    databases.insert(database, [{"job_id": "a"}])
+    (claim,) = store.claims.claim(named.id, ["image_resize"])
+    for member in (gone, named):
+        store.claims.take_over(member.id)
+    databases.execute(database, "UPDATE clworker_instances SET ended_at = 1 WHERE ended_at IS NOT NULL")
+
+    store.instances.prune()
+    left = databases.rows(database, "SELECT instance FROM clworker_instances")
+    assert {row["instance"] for row in left} == {named.id, living.id}
+
+    databases.execute(database, "UPDATE clworker_attempts SET ended_at = 1 WHERE token = ?", claim.token)
+    store.instances.prune()
+    left = databases.rows(database, "SELECT instance FROM clworker_instances")
+    assert left == [{"instance": living.id}]
+    assert databases.rows(database, "SELECT * FROM clworker_attempts") == []
