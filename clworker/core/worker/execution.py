@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from clworker.core.errors import ClaimLost, PathRefused, StoreUnavailable
-from clworker.core.models import Cause, Claim, ComputeJobStatus, Death, Outcome
+from clworker.core.models import Cause, Claim, ComputeJob, ComputeJobStatus, Death, Outcome
 from clworker.core.presence.messages import JobEvent
 from clworker.core.presence.port import Broadcaster
 from clworker.core.settings import Settings
@@ -39,6 +39,10 @@ class Surroundings:
     broadcaster: Broadcaster
     return_jobs: asyncio.Event
     """Set when running jobs are to go back to the queue at once."""
+
+    def tell_state(self, job: ComputeJob) -> None:
+        """Publish the state that a job has come into."""
+        self.broadcaster.publish_event(JobEvent(job.job_id, ComputeJobStatus(job.status), job.progress))
 
 
 class Execution:

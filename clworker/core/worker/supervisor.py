@@ -1,4 +1,4 @@
-"""The supervisor: claims jobs, has slots run them, and sees to what dead workers have left."""
+"""The supervisor: claims jobs, has slots run them, and keeps up the worker's presence."""
 
 import asyncio
 from collections.abc import Coroutine, Iterator, Sequence
@@ -9,16 +9,16 @@ from typing import Any
 import structlog
 
 from clworker.core.errors import InstanceEnded, Interrupted, StagingFailed, StoreUnavailable
-from clworker.core.models import Claim, ComputeJob, ComputeJobStatus, signal_name
-from clworker.core.presence.messages import JobEvent, announces_queued
+from clworker.core.models import Claim, ComputeJob, signal_name
+from clworker.core.presence.messages import announces_queued
 from clworker.core.presence.port import Presence
 from clworker.core.store.changes import ChangeProbe
-from clworker.core.store.identity import Instance, InstanceLock, Role, remove
+from clworker.core.store.identity import Instance, InstanceLock
 from clworker.core.worker import naming
 from clworker.core.worker.announcer import Announcer
 from clworker.core.worker.execution import Execution, Surroundings, cancelled
-from clworker.core.worker.outputs import Placement
 from clworker.core.worker.pool import SlotPool
+from clworker.core.worker.rescuer import Rescuer
 from clworker.core.worker.service import ServiceManager
 from clworker.core.worker.signals import StopRequest
 from clworker.core.worker.slots import Slot
@@ -57,6 +57,7 @@ class ComputeWorker:
         self._failure: BaseException | None = None
         self._freed: list[ComputeJob] = []
         self._database_away = False
+        self._rescuer = Rescuer(around)
         self._call = around.ledger.call
 
     async def __aenter__(self) -> "ComputeWorker":
@@ -86,7 +87,7 @@ class ComputeWorker:
 
         Raises StoreUnavailable.
         """
-        await self.rescue_dead()
+        await self._rescuer.rescue_dead()
         await self._pool.fill()
         for claim in await self._claim(1):
             await self._execute(claim, self._pool.idle[0])
@@ -154,7 +155,7 @@ class ComputeWorker:
         worker_id = self._around.settings.worker_id
         self._around.broadcaster.appear(Presence(worker_id, on_event, may_connect))
         for job in self._freed:  # told only now, since the first message connects and a Will must come before
-            self._publish_state(job)
+            self._around.tell_state(job)
         self._service.ready()
         _log.info("worker started", tasks=list(self._identity.task_types), slots=self._around.settings.concurrency)
 
@@ -229,7 +230,7 @@ class ComputeWorker:
         """See to the dead ones, and to whether another has taken over from this one."""
         while True:
             with suppress(StoreUnavailable):
-                await self.rescue_dead()
+                await self._rescuer.rescue_dead()
                 if not await self._call(self._around.store.instances.is_live, self._identity.instance.instance):
                     self._ended_by_another.set()
             await asyncio.sleep(RESCUE_EVERY)
@@ -258,32 +259,6 @@ class ComputeWorker:
             self._failure = task.exception()
             self._wakeup.set()
 
-    async def rescue_dead(self) -> None:
-        """Return the jobs of instances that are provably dead. Raises StoreUnavailable."""
-        store = self._around.store
-        for instance, lock in await self._call(store.instances.provably_dead):
-            record = await self._call(store.instances.get, instance)
-            for job in await self._call(store.claims.rescue, instance):
-                _log.warning("job of a dead worker rescued", job_id=job.job_id, status=job.status, dead=instance)
-                self._publish_state(job)
-                if job.is_final:
-                    await self._clear_up(job)
-            if await self._call(store.instances.end, instance):
-                remove(lock)
-                if record is not None and record.role == Role.RUN:
-                    self._clear_presence_of(record.worker_id)
-
-    def _clear_presence_of(self, worker_id: str) -> None:
-        """Remove what a dead worker may have left at the broker: a broker that crashed too sends no Will."""
-
-        def still_gone() -> bool:
-            try:
-                return not self._around.store.instances.is_name_live(worker_id)
-            except StoreUnavailable:
-                return False  # it may have been started again
-
-        self._around.broadcaster.clear_retained_of(worker_id, still_gone)
-
     async def _claim(self, limit: int) -> list[Claim]:
         claims = self._around.store.claims
         return await self._call(claims.claim, self._identity.instance.instance, self._identity.task_types, limit)
@@ -292,12 +267,3 @@ class ComputeWorker:
         with structlog.contextvars.bound_contextvars(job_id=claim.job_id, task_type=claim.job.task_type):
             _log.info("job claimed", attempt=claim.attempt)
             await Execution(claim, slot, self._around).run()
-
-    def _publish_state(self, job: ComputeJob) -> None:
-        self._around.broadcaster.publish_event(JobEvent(job.job_id, ComputeJobStatus(job.status), job.progress))
-
-    async def _clear_up(self, job: ComputeJob) -> None:
-        """Remove the folders of the attempts at a job that nobody will try again."""
-        attempts = await self._call(self._around.store.jobs.attempts, job.job_id)
-        *older, last = [attempt.token for attempt in attempts if attempt.ended_at is not None]
-        await self._call(Placement(job.params, self._around.settings.output_roots, last, older).discard)
