@@ -14,8 +14,7 @@ import structlog
 from clworker.core.store.changes import ChangeProbe
 from clworker.core.worker.inotify import FolderWatch
 
-_PAUSES = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032)
-_LATER_PAUSE = 0.05
+_PAUSES = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, *[0.05] * 60)
 _PAUSE_WITHOUT_INOTIFY = 0.02
 _log = structlog.get_logger("clworker.worker")
 
@@ -70,20 +69,30 @@ async def watch_commits(database_path: str, probe: ChangeProbe, wakeup: WakeUp) 
         while True:
             await written.wait()
             written.clear()
-            await _look_until_changed(probe, written)
-            wakeup.set()
+            if await _has_changed(probe, written):
+                wakeup.set()
     finally:
         loop.remove_reader(watch.fd)
         watch.close()
 
 
-async def _look_until_changed(probe: ChangeProbe, written: asyncio.Event) -> None:
+async def _has_changed(probe: ChangeProbe, written: asyncio.Event) -> bool:
+    """Look until a commit can be seen; every further write starts the short pauses again.
+
+    False when none could be for so long that there is none: the last of the writes that
+    belong to a commit are often heard of after the commit was seen.
+    """
     pauses = iter(_PAUSES)
     while not probe.changed():
-        if written.is_set():
+        pause = next(pauses, None)
+        if pause is None:
+            return False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(pause):
+                await written.wait()
             written.clear()
             pauses = iter(_PAUSES)
-        await asyncio.sleep(next(pauses, _LATER_PAUSE))
+    return True
 
 
 async def _look_all_the_time(probe: ChangeProbe, wakeup: WakeUp) -> None:
