@@ -52,7 +52,9 @@ def explained(store: Store) -> Iterator[dict[str, list[str]]]:
 
 
 def scans(plans: dict[str, list[str]]) -> set[str]:
-    return {step for plan in plans.values() for step in plan if step.startswith("SCAN")}
+    steps = {step for plan in plans.values() for step in plan if step.startswith("SCAN")}
+    # What the looks into the index have found, a few rows for each task type, is put together.
+    return {step for step in steps if not step.startswith("SCAN type_")}
 
 
 def claim_and_end(store: Store) -> None:
@@ -103,7 +105,8 @@ def test_a_claim_probes_its_own_index_and_sorts_nothing(store: Store) -> None:
     with explained(store) as plans:
         store.claims.claim(INSTANCE.instance, [TASK, "image_conversion"])
     probes = [plan for statement, plan in plans.items() if "'queued'" in statement]
-    assert probes == [["SEARCH jobs USING INDEX clworker_jobs_queue (task_type=?)"]]
+    looks = [step for plan in probes for step in plan if "jobs" in step or "B-TREE" in step]
+    assert set(looks) == {"SEARCH jobs USING INDEX clworker_jobs_queue (task_type=?)"}
 
 
 def test_the_proof_of_a_claim_is_two_look_ups(store: Store) -> None:

@@ -8,6 +8,7 @@ from us.
 
 import secrets
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -25,19 +26,22 @@ class Claims:
     def __init__(self, database: Database, jobs: JobsTable) -> None:
         self._database = database
         self._jobs = jobs
-        columns = jobs.columns
-        # The literal lets SQLite prove that the partial index fits.
-        self._probe = (
-            sa.select(columns.id, *jobs.claim_order())
+        self._probes: dict[int, sa.CompoundSelect[Any]] = {}
+        self._ours = (
+            sa.select(attempts.c.id)
+            .join(jobs.table, jobs.columns.job_id == attempts.c.job_id)
             .where(
-                columns.status == sa.literal_column("'queued'"),
-                columns.task_type == sa.bindparam("task_type"),
-                columns.job_id.is_not(None),
+                attempts.c.token == sa.bindparam("token"),
+                attempts.c.ended_at.is_(None),
+                jobs.columns.status == str(ComputeJobStatus.PROCESSING),
+                jobs.columns.started_at == attempts.c.started_at,
             )
-            .order_by(*jobs.claim_order())
-            .limit(sa.bindparam("limit"))
         )
-        self._row = sa.select(*jobs.selected()).where(columns.id == sa.bindparam("row_id"))
+        self._older = (
+            sa.select(attempts.c.token).where(attempts.c.job_id == sa.bindparam("job_id")).order_by(attempts.c.id)
+        )
+        self._take = jobs.table.update().where(jobs.columns.id == sa.bindparam("row_id"))
+        self._ended_at = sa.select(instances.c.ended_at).where(instances.c.instance == sa.bindparam("instance"))
 
     def claim(self, instance: str, task_types: Sequence[str], limit: int = 1) -> list[Claim]:
         """Claim up to ``limit`` queued jobs of these types for idle slots, best first.
@@ -48,10 +52,10 @@ class Claims:
         if not self.any_waiting(task_types):
             return []
         with self._database.write() as connection:
-            _see_that_it_lives(connection, instance)
+            if connection.scalar(self._ended_at, {"instance": instance}) is not None:
+                raise InstanceEnded(f"this worker (instance {instance}) was ended by another that took over its name")
             return [
-                self._open_attempt(connection, instance, row_id)
-                for row_id in self._next_rows(connection, task_types, limit)
+                self._open_attempt(connection, instance, row) for row in self._next_rows(connection, task_types, limit)
             ]
 
     def any_waiting(self, task_types: Sequence[str]) -> bool:
@@ -129,23 +133,41 @@ class Claims:
             connection.execute(instances.update().where(instances.c.instance == instance).values(ended_at=now_ms()))
         return freed
 
-    def _next_rows(self, connection: sa.Connection, task_types: Iterable[str], limit: int) -> list[int]:
-        found = [
-            row
-            for task_type in dict.fromkeys(task_types)
-            for row in connection.execute(self._probe, {"task_type": task_type, "limit": limit}).all()
-        ]
+    def _next_rows(self, connection: sa.Connection, task_types: Iterable[str], limit: int) -> list[sa.Row[Any]]:
+        wanted = list(dict.fromkeys(task_types))
+        if not wanted:
+            return []
+        values = {f"task_type_{number}": task_type for number, task_type in enumerate(wanted)}
+        found = list(connection.execute(self._probe(len(wanted)), {**values, "limit": limit}))
         found.sort(key=_claim_key)
-        return [row.id for row in found[:limit]]
+        return found[:limit]
 
-    def _open_attempt(self, connection: sa.Connection, instance: str, row_id: int) -> Claim:
-        job = job_of(connection.execute(self._row, {"row_id": row_id}).one())
+    def _probe(self, types: int) -> sa.CompoundSelect[Any]:
+        """Return the query for the first jobs of so many task types: one look into the index for each."""
+        if types not in self._probes:
+            columns = self._jobs.columns
+            each = [
+                sa.select(columns.id, *self._jobs.selected())
+                .where(
+                    # The literal lets SQLite prove that the partial index fits.
+                    columns.status == sa.literal_column("'queued'"),
+                    columns.task_type == sa.bindparam(f"task_type_{number}"),
+                    columns.job_id.is_not(None),
+                )
+                .order_by(*self._jobs.claim_order())
+                .limit(sa.bindparam("limit"))
+                .subquery(f"type_{number}")
+                for number in range(types)
+            ]
+            self._probes[types] = sa.union_all(*map(sa.select, each))
+        return self._probes[types]
+
+    def _open_attempt(self, connection: sa.Connection, instance: str, row: sa.Row[Any]) -> Claim:
+        job = job_of(row)
         now = now_ms()
         # Strictly later than any earlier claim, even when the clock went back.
         started_at = max(now, (job.started_at or 0) + 1)
-        older = connection.scalars(
-            sa.select(attempts.c.token).where(attempts.c.job_id == job.job_id).order_by(attempts.c.id)
-        ).all()
+        older = connection.scalars(self._older, {"job_id": job.job_id}).all()
         if older:
             _close_attempts(connection, Cause.SUPERSEDED, None, attempts.c.job_id == job.job_id)
         claimed: dict[str, Any] = {
@@ -155,18 +177,21 @@ class Claims:
             "completed_at": None,
             "output": None,
             "error_message": None,
-            "updated_at": now,
         }
-        values = self._jobs.values(**claimed)
-        connection.execute(self._jobs.table.update().where(self._jobs.columns.id == row_id).values(**values))
+        connection.execute(self._take, {"row_id": row.id, **self._jobs.values(**claimed, updated_at=now)})
         token = secrets.token_hex(8)
         connection.execute(
-            attempts.insert().values(
-                job_id=job.job_id, instance=instance, token=token, started_at=started_at, handed_at=now
-            )
+            attempts.insert(),
+            {
+                "job_id": job.job_id,
+                "instance": instance,
+                "token": token,
+                "started_at": started_at,
+                "handed_at": now,
+            },
         )
-        claimed_job = job_of(connection.execute(self._row, {"row_id": row_id}).one())
-        return Claim(claimed_job, token, started_at, tuple(older))
+        held = replace(job, **claimed, updated_at=now if "updated_at" in self._jobs.columns else None)
+        return Claim(held, token, started_at, tuple(older))
 
     def _open_claims(self, connection: sa.Connection, instance: str) -> list[tuple[Claim, bool]]:
         rows = connection.execute(
@@ -209,12 +234,7 @@ class Claims:
         return job_of(connection.execute(row).one())
 
     def _prove(self, connection: sa.Connection, claim: Claim) -> None:
-        ours = (
-            sa.select(attempts.c.id)
-            .join(self._jobs.table, self._jobs.columns.job_id == attempts.c.job_id)
-            .where(attempts.c.token == claim.token, attempts.c.ended_at.is_(None), *self._witness(claim))
-        )
-        if connection.scalar(ours) is None:
+        if connection.scalar(self._ours, {"token": claim.token}) is None:
             raise ClaimLost(f"the claim on job {claim.job_id} is gone; what this attempt did is not recorded")
 
     def _update(self, connection: sa.Connection, claim: Claim, **fields: Any) -> None:
@@ -229,12 +249,6 @@ class Claims:
             columns.status == str(ComputeJobStatus.PROCESSING),
             columns.started_at == claim.started_at,
         ]
-
-
-def _see_that_it_lives(connection: sa.Connection, instance: str) -> None:
-    ended_at = sa.select(instances.c.ended_at).where(instances.c.instance == instance)
-    if connection.scalar(ended_at) is not None:
-        raise InstanceEnded(f"this worker (instance {instance}) was ended by another that took over its name")
 
 
 def _claim_key(row: Any) -> tuple[int, int, int]:

@@ -1,5 +1,6 @@
 """The register of worker instances, by which others can tell whether one lives."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,6 +13,14 @@ from clworker.core.store.schema import attempts, instances
 
 _KEPT_MS = 30 * 86_400_000
 _PRUNED_AT_ONCE = 1000
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Who stands in the register, and who of them is provably dead, with the lock that proves it."""
+
+    registered: frozenset[str]
+    dead: list[tuple[str, LockFile]]
 
 
 class Instances:
@@ -84,12 +93,17 @@ class Instances:
             row = connection.execute(_record_query().where(instances.c.instance == instance)).one_or_none()
             return None if row is None else _record(row)
 
-    def provably_dead(self) -> list[tuple[str, LockFile]]:
-        """Return the instances that never ended but whose lock on this machine is free."""
+    def survey(self) -> Survey:
+        """Look over all instances that have not been ended, in one query."""
         query = sa.select(instances).where(instances.c.ended_at.is_(None))
         with self._database.read() as connection:
             rows = connection.execute(query).all()
-        return [(row.instance, _lock_of(row)) for row in rows if _is_alive(row) is False]
+        dead = [(row.instance, _lock_of(row)) for row in rows if _is_alive(row) is False]
+        return Survey(frozenset(row.instance for row in rows), dead)
+
+    def provably_dead(self) -> list[tuple[str, LockFile]]:
+        """Return the instances that never ended but whose lock on this machine is free."""
+        return self.survey().dead
 
     def prune(self) -> None:
         """Forget a batch of what ended more than 30 days ago."""

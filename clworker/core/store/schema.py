@@ -172,8 +172,8 @@ class JobsTable:
 
 
 def job_of(row: sa.Row[Any]) -> ComputeJob:
-    """Build a job from a row of ``JobsTable.selected``; counters that others left empty are 0."""
-    fields = dict(row._mapping)
+    """Build a job from a row that holds ``JobsTable.selected``; counters that others left empty are 0."""
+    fields = {name: row._mapping[name] for name in ComputeJob.__dataclass_fields__}
     for counter in ("progress", "retry_count", "max_retries"):
         fields[counter] = fields[counter] or 0
     return ComputeJob(**fields)

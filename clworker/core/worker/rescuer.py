@@ -18,10 +18,14 @@ class Rescuer:
         self._around = around
         self._call = around.ledger.call
 
-    async def rescue_dead(self) -> None:
-        """Return the jobs of every instance on this machine whose lock is free. Raises StoreUnavailable."""
+    async def rescue_dead(self) -> frozenset[str]:
+        """Return the jobs of every instance on this machine whose lock is free; tell who is registered.
+
+        Raises StoreUnavailable.
+        """
         store = self._around.store
-        for instance, lock in await self._call(store.instances.provably_dead):
+        survey = await self._call(store.instances.survey)
+        for instance, lock in survey.dead:
             record = await self._call(store.instances.get, instance)
             for job in await self._call(store.claims.rescue, instance):
                 _log.warning("job of a dead worker rescued", job_id=job.job_id, status=job.status, dead=instance)
@@ -32,6 +36,7 @@ class Rescuer:
                 remove(lock)
                 if record is not None and record.role == Role.RUN:
                     self._clear_presence_of(record.worker_id)
+        return survey.registered
 
     async def _clear_up(self, job: ComputeJob) -> None:
         """Remove the folders of the attempts at a job that nobody will try again."""

@@ -230,8 +230,7 @@ class ComputeWorker:
         """See to the dead ones, and to whether another has taken over from this one."""
         while True:
             with suppress(StoreUnavailable):
-                await self._rescuer.rescue_dead()
-                if not await self._call(self._around.store.instances.is_live, self._identity.instance.instance):
+                if self._identity.instance.instance not in await self._rescuer.rescue_dead():
                     self._ended_by_another.set()
             await asyncio.sleep(RESCUE_EVERY)
 
