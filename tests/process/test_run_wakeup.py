@@ -91,6 +91,7 @@ def test_a_queued_event_wakes_the_worker(
     def publish(payload: str) -> None:
         paho.mqtt.publish.single("t", payload, qos=1, hostname="127.0.0.1", port=broker_port)
 
+    wait_until(beats, "the look at the queue with which every worker begins is over")
     databases.queue(database, {"job_id": "a", "task_type": "quick"})
     for meaningless in ('{"event_type": "completed", "job_id": "queued"}', 'no JSON, but "queued"', '["queued"]'):
         publish(meaningless)
