@@ -109,7 +109,7 @@ class ComputeWorker:
         for task in background:
             task.add_done_callback(self._notice_failure)
         try:
-            self._appear()
+            await self._appear()
             await self._poll()
             await self._drain()
         finally:
@@ -134,7 +134,7 @@ class ComputeWorker:
         if settings.watchdog_interval is not None:
             yield self._service.feed_watchdog(settings.watchdog_interval)
 
-    def _appear(self) -> None:
+    async def _appear(self) -> None:
         """Show this worker at the broker and to the service manager."""
         loop = asyncio.get_running_loop()
         store, instance = self._around.store, self._identity.instance.instance
@@ -156,7 +156,7 @@ class ComputeWorker:
         self._around.broadcaster.appear(Presence(worker_id, on_event, may_connect))
         for job in self._freed:  # told only now, since the first message connects and a Will must come before
             self._around.tell_state(job)
-        self._service.ready()
+        await self._service.ready()
         _log.info("worker started", tasks=list(self._identity.task_types), slots=self._around.settings.concurrency)
 
     async def _disappear(self) -> None:
@@ -205,7 +205,7 @@ class ComputeWorker:
     async def _drain(self) -> None:
         """Let running jobs end for a while, then have them returned to the queue."""
         timeout = self._around.settings.drain_timeout
-        self._service.stopping(timeout)
+        await self._service.stopping(timeout)
         _log.info("worker stops", running=len(self._running), drain_timeout=timeout)
         if not self._ended_by_another.is_set():
             ended = asyncio.gather(*self._running, return_exceptions=True)

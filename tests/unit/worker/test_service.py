@@ -1,13 +1,14 @@
 """What systemd is told, and that no manager, however slow or absent, can hold up the worker."""
 
+import asyncio
 import socket
-import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
+from clworker.core.worker import service
 from clworker.core.worker.service import ServiceManager
 
 
@@ -15,28 +16,62 @@ from clworker.core.worker.service import ServiceManager
 def listening(tmp_path: Path) -> Iterator[socket.socket]:
     with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as sock:
         sock.bind(str(tmp_path / "notify"))
-        sock.settimeout(20)
+        sock.setblocking(False)
         yield sock
 
 
-def _tell_often(manager: ServiceManager) -> None:
-    for _ in range(2000):
-        manager.ready()
+def _fill(listening: socket.socket) -> int:
+    """Send what the socket takes, and return how much that was."""
+    sent = 0
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock, suppress(BlockingIOError):
+        sock.setblocking(False)
+        sock.connect(listening.getsockname())
+        while True:
+            sock.send(b"x")
+            sent += 1
+    return sent
 
 
-def test_a_manager_that_does_not_read_is_not_waited_for(listening: socket.socket) -> None:
-    manager = ServiceManager(listening.getsockname())
-    telling = threading.Thread(target=_tell_often, args=[manager], daemon=True)
-    telling.start()
-    telling.join(20)
-    assert not telling.is_alive()
+def test_a_message_waits_for_a_slow_manager_without_holding_up_the_loop(listening: socket.socket) -> None:
+    async def run() -> None:
+        waiting = _fill(listening)
+        telling = asyncio.create_task(ServiceManager(listening.getsockname()).ready())
+        for _ in range(10):  # the loop turns
+            await asyncio.sleep(0)
+        assert not telling.done()
+        for _ in range(waiting):
+            assert listening.recv(100) == b"x"
+        async with asyncio.timeout(20):
+            await telling
+        assert listening.recv(100) == b"READY=1"
 
-    while listening.recv(4096) == b"READY=1":  # it reads again, and is told again
-        manager.stopping(1)
+    asyncio.run(run())
+
+
+def test_a_manager_that_never_reads_is_given_up_for_each_message_alone(
+    listening: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "_PATIENCE", 0.01)
+
+    async def run() -> None:
+        manager = ServiceManager(listening.getsockname())
+        waiting = _fill(listening)
+        async with asyncio.timeout(20):
+            await manager.ready()
+            await manager.stopping(30)
+        for _ in range(waiting):
+            assert listening.recv(100) == b"x"
+        await manager.stopping(30)
+        assert listening.recv(100) == b"STOPPING=1\nEXTEND_TIMEOUT_USEC=35000000"
+
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize("address", [None, "", "/missing/notify", "relative", "@nobody-listens-here", "/" + "x" * 200])
 def test_without_a_manager_nothing_happens(address: str | None) -> None:
-    manager = ServiceManager(address)
-    manager.ready()
-    manager.stopping(30)
+    async def run() -> None:
+        manager = ServiceManager(address)
+        await manager.ready()
+        await manager.stopping(30)
+
+    asyncio.run(run())
