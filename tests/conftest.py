@@ -1,6 +1,7 @@
 """Fixtures that every kind of test uses."""
 
 import logging
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,12 @@ from tests.support.worker import StartWorker
 # No test asserts a speed, on however busy a machine.
 settings.register_profile("unhurried", settings(deadline=None))
 settings.load_profile("unhurried")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c() -> None:
+    """Have Ctrl-C work here and in the programs that tests start: in a shell's background it is ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -162,7 +162,7 @@ def topic(text: str) -> str:
     """Parse an MQTT topic that can be published to."""
     if not _is_unicode(text):
         raise ValueError("is no MQTT topic: it is not valid UTF-8")
-    if any(character in text for character in "#+") or not text.isprintable():
+    if re.search(r"[#+\x00-\x1f\x7f-\x9f]", text):
         raise ValueError("is no MQTT topic: it must not contain '#', '+' or control characters")
     if text.startswith("/") or text.endswith("/") or len(text.encode()) > 1024:
         raise ValueError("is no MQTT topic: no '/' at either end, at most 1024 bytes")

@@ -55,7 +55,7 @@ FAILURES = {
     "writes_a_link": "output is unusable: {out}/file.txt: it is a symbolic link",
     "writes_a_folder": "output is unusable: {out}/file.txt: it is no regular file",
     "writes_a_pipe": "output is unusable: {out}/file.txt: it is no regular file",
-    "nests_too_deeply": "the task's output is nested too deeply",
+    "nests_too_deeply": "the task's output is nested deeper than 200 levels",
 }
 TWO_OUTPUTS = ("blocks_the_second",)
 

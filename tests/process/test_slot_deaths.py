@@ -236,6 +236,7 @@ def test_slot_that_dies_before_it_starts_the_job_costs_no_retry(bench: Bench, tm
             (claim,) = await ledger.call(store.claims.claim, instance.instance, ["image_resize"])
             around = Surroundings(settings, store, ledger, NoopBroadcaster(), asyncio.Event())
             await Execution(claim, slot, around).run()
+            slot.close()
             await nursery.close()
             await ledger.call(store.close)
 

@@ -74,7 +74,7 @@ def _run(
         handed = workspace.open(job["older_tokens"])
         channel.send({"type": "staged", "created": workspace.created})
         report = runner.run(task, job["job_id"], job["task_type"], {**job["params"], **handed}, on_progress)
-        report = _restored(report, workspace)
+        report = runner.Report(workspace.restore(report.output), workspace.restore(report.error))
         if report.error is None:
             for name in workspace.keep():
                 _log.warning("file that is no output was dropped", extra={"file": name})
@@ -86,13 +86,6 @@ def _run(
     if report.error is not None:
         workspace.discard()
     return report
-
-
-def _restored(report: runner.Report, workspace: Workspace) -> runner.Report:
-    try:
-        return runner.Report(workspace.restore(report.output), workspace.restore(report.error))
-    except RecursionError:
-        return runner.Report(error="the task's output is nested too deeply")
 
 
 class _ChannelHandler(logging.Handler):
