@@ -170,8 +170,9 @@ def test_a_signal_while_slots_are_replaced_claims_nothing_more(
     nursery = worker.nursery
     os.kill(nursery, signal.SIGKILL)
     wait_until(lambda: not lives(nursery), "the process that holds the plugins has died")
-    databases.queue(database, {"job_id": "a", "task_type": "gated"})
+    databases.queue(database, {"job_id": "nudge", "task_type": "unknown"})  # a commit, but nothing to claim
     worker.wait_for("the process that holds the plugins has died; starting it again")
+    databases.queue(database, {"job_id": "a", "task_type": "gated"})
 
     worker.send(signal.SIGTERM)
     gate.touch()
