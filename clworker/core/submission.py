@@ -66,11 +66,8 @@ def submit(settings: Settings, store: Store, request: JobRequest, prepared: Prep
             }
         job = NewJob(job_id, request.task_type, {**prepared.values, **paths}, request.priority)
         with _ctrl_c_held_back():
-            store.jobs.add(job)
+            queued = store.jobs.add(job)
             undo.pop_all()
-    queued = store.jobs.get(job_id)
-    if queued is None:
-        raise JobNotFound(f"job {job_id} was deleted as soon as it was queued")
     return queued
 
 

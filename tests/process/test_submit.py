@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from clworker.core import submission
-from clworker.core.models import JobRequest, NewJob
+from clworker.core.models import ComputeJob, JobRequest, NewJob
 from clworker.core.settings import load_settings
 from clworker.core.store.store import Store
 from tests.support import databases
@@ -230,9 +230,10 @@ class InterruptedStore:
         self.jobs = self
         self._jobs = store.jobs
 
-    def add(self, job: NewJob) -> None:
-        self._jobs.add(job)
+    def add(self, job: NewJob) -> ComputeJob:
+        queued = self._jobs.add(job)
         signal.raise_signal(signal.SIGINT)
+        return queued
 
 
 def test_ctrl_c_during_the_commit_keeps_the_input(program: Program, picture: Path, store: Store) -> None:

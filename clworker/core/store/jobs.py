@@ -22,8 +22,8 @@ class Jobs:
         self._database = database
         self._jobs = jobs
 
-    def add(self, job: NewJob) -> None:
-        """Queue a job. Raises StoreUnavailable."""
+    def add(self, job: NewJob) -> ComputeJob:
+        """Queue a job and return it as it was queued. Raises StoreUnavailable."""
         now = now_ms()
         values = self._jobs.values(
             job_id=job.job_id,
@@ -40,6 +40,8 @@ class Jobs:
         )
         with self._database.write() as connection:
             connection.execute(self._jobs.table.insert().values(**values))
+            query = sa.select(*self._jobs.selected()).where(self._jobs.columns.job_id == job.job_id)
+            return job_of(connection.execute(query).one())
 
     def get(self, job_id: str) -> ComputeJob | None:
         """Return the job with exactly this id."""
