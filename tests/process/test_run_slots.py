@@ -46,6 +46,13 @@ def test_so_many_jobs_run_at_once_as_there_are_slots(
     assert set(pids[3:]) <= set(pids[:3])
 
 
+def test_an_idle_slot_that_dies_is_replaced_though_nothing_is_queued(start_worker: StartWorker) -> None:
+    worker = start_worker("--poll-interval", "300")
+    (idle,) = wait_until(lambda: children_of(worker.nursery), "the slot is there")
+    os.kill(idle, signal.SIGKILL)
+    wait_until(lambda: children_of(worker.nursery) not in ([], [idle]), "another slot stands in its place")
+
+
 def test_a_slot_that_dies_is_replaced_whatever_its_task_did(
     start_worker: StartWorker, plugins: PluginFolder, database: Path, tmp_path: Path
 ) -> None:

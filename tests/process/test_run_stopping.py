@@ -127,6 +127,16 @@ def test_a_second_signal_returns_the_job_at_once(
     _check_returned(result, database, 128 + number, [f"stopped by a second {number.name}"])
 
 
+def test_a_stop_while_the_database_is_locked_costs_no_retry(half_done: StartHalfDone, database: Path) -> None:
+    worker = half_done("--drain-timeout", "300")
+    with databases.locked(database):
+        worker.send(signal.SIGTERM)
+        worker.wait_for("worker stops")
+        worker.send(signal.SIGTERM)
+        worker.wait_for("database out of reach; trying again until it is back")
+    _check_returned(worker.result(), database, 143, ["stopped by a second SIGTERM"])
+
+
 def test_the_end_is_noted_once_a_lock_on_the_database_is_gone(start_worker: StartWorker, database: Path) -> None:
     worker = start_worker("--poll-interval", "300")
     with databases.locked(database):

@@ -124,7 +124,7 @@ class MqttLink:
         self._poke()
         if self._thread.is_alive():
             self._thread.join(CONNECT_TIMEOUT)
-        if not self._thread.is_alive():
+        elif self._thread.ident is None:  # never started
             self._wake.close()
             self._wake_end.close()
 
@@ -134,6 +134,13 @@ class MqttLink:
         return publication
 
     def _serve(self) -> None:
+        try:
+            self._keep_connected()
+        finally:
+            self._wake.close()
+            self._wake_end.close()
+
+    def _keep_connected(self) -> None:
         while not self._closing.is_set():
             try:
                 if self._presence is not None and not self._presence.may_connect():

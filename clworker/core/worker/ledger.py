@@ -4,6 +4,8 @@ No database call ever blocks the event loop, and all share one thread and so one
 """
 
 import asyncio
+import math
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -15,6 +17,9 @@ from clworker.core.errors import StoreUnavailable
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
+
+LAST_PATIENCE = 45.0
+"""Seconds that a stopping worker still tries to keep what it has to say of a job."""
 
 _PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _log = structlog.get_logger("clworker.worker")
@@ -42,14 +47,18 @@ class Ledger:
         """Run ``function`` again and again while the database is out of reach.
 
         Logs the first failure and the recovery, not each try. Raises StoreUnavailable only
-        once ``give_up`` is set, and whatever else the function raises at once.
+        ``LAST_PATIENCE`` seconds after ``give_up`` was set, and whatever else the function
+        raises at once.
         """
         failures = 0
+        last_try = math.inf
         while True:
             try:
                 result = await self.call(function, *args, **kwargs)
             except StoreUnavailable as failure:
                 if give_up.is_set():
+                    last_try = min(last_try, time.monotonic() + LAST_PATIENCE)
+                if time.monotonic() >= last_try:
                     raise
                 if failures == 0:
                     _log.warning("database out of reach; trying again until it is back", what=what, reason=str(failure))
@@ -66,6 +75,9 @@ class Ledger:
 
 
 async def _pause(give_up: asyncio.Event, seconds: float) -> None:
+    if give_up.is_set():
+        await asyncio.sleep(seconds)
+        return
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await give_up.wait()

@@ -24,12 +24,18 @@ class SlotPool:
         """The slots that could take a job now."""
         return [slot for slot in self._slots if not slot.busy and not slot.has_died]
 
+    def watch_deaths(self, on_death: Callable[[], None]) -> None:
+        """Have ``on_death`` called whenever a slot has died."""
+        self._nursery.on_death = on_death
+
     async def fill(self) -> None:
         """Replace what has died or is worn out, between jobs. Raises PluginHostFailed."""
         if self._nursery.has_died:
             _log.error("the process that holds the plugins has died; starting it again")
             await self._nursery.close()
+            on_death = self._nursery.on_death
             self._nursery = await self._start_nursery()
+            self._nursery.on_death = on_death
         for slot in [slot for slot in self._slots if self._is_spent(slot)]:
             self._slots.remove(slot)
             slot.close()

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -86,6 +86,8 @@ class Nursery:
         self._host = discovery.host
         self._slots: dict[int, Slot] = {}
         self._spawned = 0
+        self.on_death: Callable[[], None] = _nothing
+        """Called whenever a slot has died, for whatever reason, or the nursery itself."""
         self._listening = asyncio.create_task(self._listen())
 
     @classmethod
@@ -145,8 +147,14 @@ class Nursery:
             elif message["type"] == "exit":
                 slot.note_death(Death(message["signal"], message["exit_code"], message["peak_kib"]))
                 del self._slots[slot.number]
+                self.on_death()
         for slot in self._slots.values():
             slot.note_orphaned()
+        self.on_death()
+
+
+def _nothing() -> None:
+    pass
 
 
 def resident_kib(pid: int) -> int:

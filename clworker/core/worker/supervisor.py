@@ -28,6 +28,7 @@ RESCUE_EVERY = 0.5
 """Seconds between two looks for workers that have died, and for one that has taken over from us."""
 
 _PAUSE_WITHOUT_DATABASE = 1.0
+_PAUSE_AFTER_DEATH = 0.5
 _log = structlog.get_logger("clworker.worker")
 
 
@@ -103,6 +104,7 @@ class ComputeWorker:
         Raises Interrupted after a second signal, InstanceEnded after a takeover.
         """
         stop = self._stop
+        self._pool.watch_deaths(self._notice_death)
         await self._pool.fill()
         probe = await self._call(self._around.store.watch_changes)
         background = [asyncio.create_task(task) for task in self._background(probe)]
@@ -251,6 +253,11 @@ class ComputeWorker:
             _log.info("database is back")
         else:
             _log.warning("database out of reach; claiming again once it is back", reason=away)
+
+    def _notice_death(self) -> None:
+        """A slot has died, perhaps an idle one: replace it soon, but not in a tight circle."""
+        self._announcer.state_changed()
+        asyncio.get_running_loop().call_later(_PAUSE_AFTER_DEATH, self._wakeup.set)
 
     def _notice_failure(self, task: "asyncio.Task[None]") -> None:
         self._running.discard(task)
