@@ -4,6 +4,8 @@ import asyncio
 import socket
 
 MICROSECONDS = 1_000_000
+MORE_TIME = 15.0
+"""Seconds that a drain which goes on asks for at a time."""
 
 _PATIENCE = 2.0
 """Seconds that a manager which is slow to read gets for each message."""
@@ -23,6 +25,12 @@ class ServiceManager:
     async def stopping(self, timeout: float) -> None:
         """The worker drains, and may take so many seconds."""
         await self._tell(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={int((timeout + 5) * MICROSECONDS)}")
+
+    async def ask_for_time(self) -> None:
+        """Ask for more time to stop, again and again, for as long as jobs still end or are returned."""
+        while True:
+            await asyncio.sleep(MORE_TIME / 3)
+            await self._tell(f"EXTEND_TIMEOUT_USEC={int(MORE_TIME * MICROSECONDS)}")
 
     async def feed_watchdog(self, interval: float) -> None:
         """Say twice in each ``interval`` seconds that the event loop turns, for ever."""

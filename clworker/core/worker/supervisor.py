@@ -209,6 +209,7 @@ class ComputeWorker:
         timeout = self._around.settings.drain_timeout
         await self._service.stopping(timeout)
         _log.info("worker stops", running=len(self._running), drain_timeout=timeout)
+        asking = asyncio.create_task(self._service.ask_for_time())
         if not self._ended_by_another.is_set():
             ended = asyncio.gather(*self._running, return_exceptions=True)
             second = asyncio.create_task(self._stop.second.wait())
@@ -217,6 +218,7 @@ class ComputeWorker:
             second.cancel()
         self._around.return_jobs.set()
         await asyncio.gather(*self._running, return_exceptions=True)
+        await cancelled([asking])
 
     def _is_stopping(self) -> bool:
         return self._stop.first.is_set() or self._ended_by_another.is_set()

@@ -48,6 +48,22 @@ def test_a_message_waits_for_a_slow_manager_without_holding_up_the_loop(listenin
     asyncio.run(run())
 
 
+def test_a_drain_that_goes_on_asks_for_more_time_again_and_again(
+    listening: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "MORE_TIME", 0.03)
+
+    async def run() -> list[bytes]:
+        loop = asyncio.get_running_loop()
+        asking = asyncio.create_task(ServiceManager(listening.getsockname()).ask_for_time())
+        async with asyncio.timeout(20):
+            told = [await loop.sock_recv(listening, 100) for _ in range(3)]
+        asking.cancel()
+        return told
+
+    assert asyncio.run(run()) == [b"EXTEND_TIMEOUT_USEC=30000"] * 3
+
+
 def test_a_manager_that_never_reads_is_given_up_for_each_message_alone(
     listening: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
