@@ -139,14 +139,6 @@ class _Reader:
             raise SettingsError(self.faults)
 
 
-def load_log_settings(options: Options, environ: Mapping[str, str] = os.environ) -> LogSettings:
-    """Read the settings of logging alone. Raises SettingsError."""
-    reader = _Reader(options, environ)
-    settings = LogSettings(**_log(reader))
-    reader.finish()
-    return settings
-
-
 def load_task_settings(options: Options, environ: Mapping[str, str] = os.environ) -> TaskSettings:
     """Read what task discovery needs. Raises SettingsError with every fault at once."""
     reader = _Reader(options, environ)

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from clworker.core.errors import SettingsError
-from clworker.core.settings import Settings, load_log_settings, load_settings, load_task_settings
+from clworker.core.settings import Settings, load_settings, load_task_settings
 from clworker.core.store.database import Database
 from tests.support.program import Program
 
@@ -157,7 +157,7 @@ def test_commands_that_need_less_read_less() -> None:
     environ = {"LOG_LEVEL": "error", "CLWORKER_PLUGIN_TIMEOUT": "3", "MQTT_PORT": "none", "NO_COLOR": "1"}
     tasks = load_task_settings({"log_format": "console"}, environ)
     assert (tasks.plugin_timeout, tasks.log_level, tasks.log_format, tasks.colour) == (3, "ERROR", "console", False)
-    assert load_log_settings({}, {"NO_COLOR": ""}).colour
+    assert load_task_settings({}, {"NO_COLOR": ""}).colour
     with pytest.raises(SettingsError, match=r"CLWORKER_PLUGIN_TIMEOUT: '0' .*; LOG_LEVEL: 'x' "):
         load_task_settings({}, {"LOG_LEVEL": "x", "CLWORKER_PLUGIN_TIMEOUT": "0"})
 

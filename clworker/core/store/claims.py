@@ -202,8 +202,7 @@ class Claims:
         claims = []
         for row in rows:
             job = connection.execute(
-                sa.select(*self._jobs.selected()).where(
-                    self._jobs.columns.job_id == row.job_id,
+                self._jobs.with_id(row.job_id).where(
                     self._jobs.columns.status == str(ComputeJobStatus.PROCESSING),
                     self._jobs.columns.started_at == row.started_at,
                 )
@@ -230,8 +229,7 @@ class Claims:
         return self._job(connection, job.job_id)
 
     def _job(self, connection: sa.Connection, job_id: str) -> ComputeJob:
-        row = sa.select(*self._jobs.selected()).where(self._jobs.columns.job_id == job_id)
-        return job_of(connection.execute(row).one())
+        return job_of(connection.execute(self._jobs.with_id(job_id)).one())
 
     def _prove(self, connection: sa.Connection, claim: Claim) -> None:
         if connection.scalar(self._ours, {"token": claim.token}) is None:

@@ -40,8 +40,7 @@ class Jobs:
         )
         with self._database.write() as connection:
             connection.execute(self._jobs.table.insert().values(**values))
-            query = sa.select(*self._jobs.selected()).where(self._jobs.columns.job_id == job.job_id)
-            return job_of(connection.execute(query).one())
+            return job_of(connection.execute(self._jobs.with_id(job.job_id)).one())
 
     def get(self, job_id: str) -> ComputeJob | None:
         """Return the job with exactly this id."""
@@ -128,8 +127,7 @@ class Jobs:
             return gone.rowcount > 0
 
     def _one(self, connection: sa.Connection, job_id: str) -> ComputeJob | None:
-        query = sa.select(*self._jobs.selected()).where(self._jobs.columns.job_id == job_id)
-        row = connection.execute(query).one_or_none()
+        row = connection.execute(self._jobs.with_id(job_id)).one_or_none()
         return None if row is None else job_of(row)
 
 

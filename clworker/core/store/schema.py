@@ -164,6 +164,10 @@ class JobsTable:
             found.append(sa.null().label(name) if column is None else column.label(name))
         return found
 
+    def with_id(self, job_id: str) -> sa.Select[Any]:
+        """Return the query for one whole job."""
+        return sa.select(*self.selected()).where(self.table.c.job_id == job_id)
+
     def values(self, **fields: Any) -> dict[str, Any]:
         """Return ``fields`` in this table's names, without those that it does not have."""
         if "output" in fields:

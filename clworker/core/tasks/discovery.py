@@ -102,11 +102,6 @@ class Discovery:
     tasks: list[TaskInfo]
     host: PluginHost
 
-    @property
-    def ready_types(self) -> list[str]:
-        """The task types that can run jobs, sorted."""
-        return [task.task_type for task in self.tasks if task.state is TaskState.READY]
-
 
 async def discover(start_host: Callable[[], PluginHost], timeout: float, config: Message | None = None) -> Discovery:
     """Have children import all plugins, ``timeout`` seconds for each at most.
