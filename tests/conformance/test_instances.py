@@ -10,7 +10,7 @@ import pytest
 
 from clworker.core.errors import ClaimLost, InstanceEnded
 from clworker.core.models import Cause
-from clworker.core.store.identity import Instance, InstanceLock, LockFile, Role
+from clworker.core.store.identity import Instance, InstanceLock, LockFile, Role, mark_started
 from clworker.core.store.store import Store
 from tests.support import databases
 
@@ -186,7 +186,8 @@ def claimed(store: Store, join: Join, database: Path) -> Member:
     """A registered instance that has a claim on job ``a``."""
     databases.insert(database, [{"job_id": "a"}])
     member = join()
-    store.claims.claim(member.id, ["image_resize"])
+    (claim,) = store.claims.claim(member.id, ["image_resize"])
+    mark_started(member.lock.fd, 0, claim.token)
     return member
 
 

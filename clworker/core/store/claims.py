@@ -17,6 +17,8 @@ from clworker.core.clock import now_ms
 from clworker.core.errors import ClaimLost, InstanceEnded
 from clworker.core.models import Cause, Claim, ComputeJob, ComputeJobStatus, Death, Outcome
 from clworker.core.store.database import Database
+from clworker.core.store.identity import current_boot_id, started_tokens
+from clworker.core.store.instances import lock_of
 from clworker.core.store.schema import JobsTable, attempts, instances, job_of
 
 
@@ -106,16 +108,42 @@ class Claims:
             self._update(connection, claim, status=str(ComputeJobStatus.QUEUED), progress=0, **retries)
             _close_attempts(connection, cause, death, attempts.c.token == claim.token)
 
-    def rescue(self, instance: str) -> list[ComputeJob]:
+    def abandon(self, claim: Claim) -> None:
+        """Close the attempt of a claim that is lost; the job is left alone. Raises StoreUnavailable."""
+        with self._database.write() as connection:
+            _close_attempts(connection, Cause.SUPERSEDED, None, attempts.c.token == claim.token)
+
+    def held(self, instance: str) -> frozenset[str]:
+        """Return the tokens of the claims that the instance still holds."""
+        columns = self._jobs.columns
+        query = (
+            sa.select(attempts.c.token)
+            .join(self._jobs.table, columns.job_id == attempts.c.job_id)
+            .where(
+                attempts.c.instance == instance,
+                attempts.c.ended_at.is_(None),
+                columns.status == str(ComputeJobStatus.PROCESSING),
+                columns.started_at == attempts.c.started_at,
+            )
+        )
+        with self._database.read() as connection:
+            return frozenset(connection.scalars(query))
+
+    def rescue(self, instance: str, silent_at: int | None = None) -> list[ComputeJob]:
         """Take the jobs of a dead instance from it; return them as they now stand.
 
         A job that had started costs a retry, and ends in ``error`` when none is left. The
-        caller has proven the death. Raises StoreUnavailable.
+        caller has proven the death, or judges by heartbeats that stay at ``silent_at``: then
+        nothing is done if they have gone on. Raises StoreUnavailable.
         """
-        rescued = []
         with self._database.write() as connection:
-            for claim, started in self._open_claims(connection, instance):
-                rescued.append(self._rescue_one(connection, claim, started))
+            worker = connection.execute(sa.select(instances).where(instances.c.instance == instance)).one_or_none()
+            if silent_at is not None and (worker is None or worker.heartbeat != silent_at):
+                return []
+            rescued = [
+                self._rescue_one(connection, claim, started, _obituary(worker, silent_at))
+                for claim, started in self._open_claims(connection, instance, _started_tokens(worker))
+            ]
             _close_attempts(connection, Cause.SUPERSEDED, None, attempts.c.instance == instance)
         return rescued
 
@@ -125,7 +153,7 @@ class Claims:
         Returns them as they now stand. Raises StoreUnavailable.
         """
         with self._database.write() as connection:
-            claims = [claim for claim, _ in self._open_claims(connection, instance)]
+            claims = [claim for claim, _ in self._open_claims(connection, instance, None)]
             for claim in claims:
                 self._update(connection, claim, status=str(ComputeJobStatus.QUEUED), progress=0)
             freed = [self._job(connection, claim.job_id) for claim in claims]
@@ -193,7 +221,10 @@ class Claims:
         held = replace(job, **claimed, updated_at=now if "updated_at" in self._jobs.columns else None)
         return Claim(held, token, started_at, tuple(older))
 
-    def _open_claims(self, connection: sa.Connection, instance: str) -> list[tuple[Claim, bool]]:
+    def _open_claims(
+        self, connection: sa.Connection, instance: str, marked: frozenset[str] | None
+    ) -> list[tuple[Claim, bool]]:
+        """Return the claims that an instance holds, each with whether its job had started."""
         rows = connection.execute(
             sa.select(attempts.c.token, attempts.c.started_at, attempts.c.handed_at, attempts.c.job_id).where(
                 attempts.c.instance == instance, attempts.c.ended_at.is_(None)
@@ -208,13 +239,14 @@ class Claims:
                 )
             ).one_or_none()
             if job is not None:
-                claims.append((Claim(job_of(job), row.token, row.started_at), row.handed_at is not None))
+                started = row.handed_at is not None and (marked is None or row.token in marked)
+                claims.append((Claim(job_of(job), row.token, row.started_at), started))
         return claims
 
-    def _rescue_one(self, connection: sa.Connection, claim: Claim, started: bool) -> ComputeJob:
+    def _rescue_one(self, connection: sa.Connection, claim: Claim, started: bool, obituary: str) -> ComputeJob:
         job = claim.job
         if started and job.retry_count >= job.max_retries:
-            message = f"the worker died while it ran the job, attempt {claim.attempt} of {job.max_retries + 1}"
+            message = f"{obituary} while it ran the job, attempt {claim.attempt} of {job.max_retries + 1}"
             self._update(
                 connection,
                 claim,
@@ -251,6 +283,16 @@ class Claims:
 
 def _claim_key(row: Any) -> tuple[int, int, int]:
     return (-(getattr(row, "priority", 0) or 0), row.created_at, row.id)
+
+
+def _started_tokens(worker: sa.Row[Any] | None) -> frozenset[str] | None:
+    # What a crash of the host has left of the file is no proof that a job had not started.
+    return started_tokens(lock_of(worker)) if worker is not None and worker.boot_id == current_boot_id() else None
+
+
+def _obituary(worker: sa.Row[Any] | None, silent_at: int | None) -> str:
+    who = "the worker" if worker is None else f"worker {worker.worker_id} on host {worker.host}"
+    return f"{who} died" if silent_at is None else f"{who} fell silent"
 
 
 def _close_attempts(

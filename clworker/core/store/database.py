@@ -64,6 +64,11 @@ class Database:
         ):
             yield connection
 
+    def prove_writable(self) -> None:
+        """Begin and end a transaction that writes nothing. Raises StoreUnavailable."""
+        with self.write():
+            pass
+
     def close(self) -> None:
         """Close every connection; the database can be used again afterwards."""
         self.engine.dispose()

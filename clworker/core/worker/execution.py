@@ -67,10 +67,15 @@ class Execution:
             await self._conclude(await self._first_of_all())
         except ClaimLost as loss:
             _log.warning("claim lost; the attempt is not recorded", reason=str(loss))
+            await self._insist("close attempt", self._around.store.claims.abandon, self._claim)
         finally:
             await self._end_slot_unless_idle()
             await self._around.ledger.call(self._placement.discard)
             self._slot.busy = False
+
+    def lose_claim(self) -> None:
+        """Stop the job and record nothing: the claim on it is gone."""
+        self._claim_lost.set()
 
     async def _first_of_all(self) -> Any:
         """Return what ends the attempt: the slot's outcome or death, a limit, a stop, a lost claim."""
@@ -162,7 +167,7 @@ class Execution:
             try:
                 await self._around.ledger.call(store.claims.progress, self._claim, percent)
             except ClaimLost:
-                self._claim_lost.set()
+                self.lose_claim()
                 return
             except StoreUnavailable as failure:
                 _log.debug("progress not written", reason=str(failure))

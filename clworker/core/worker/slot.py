@@ -16,6 +16,7 @@ from typing import Any
 from clworker.core.errors import ParamsRefused, PathRefused
 from clworker.core.frames import BlockingChannel, Message
 from clworker.core.records import extras
+from clworker.core.store.identity import mark_started
 from clworker.core.tasks import params, runner
 from clworker.core.tasks.messages import describe_exception
 from clworker.core.worker.workspace import Workspace
@@ -30,10 +31,12 @@ class SlotConfig:
 
     input_roots: Sequence[Path]
     output_roots: Sequence[Path]
+    lock_fd: int
+    """The instance's lock file, where each start is marked."""
 
 
-def serve(channel: BlockingChannel, registry: Mapping[str, Any], config: SlotConfig) -> None:
-    """Run jobs until the supervisor closes the channel."""
+def serve(channel: BlockingChannel, registry: Mapping[str, Any], config: SlotConfig, place: int) -> None:
+    """Run jobs until the supervisor closes the channel. ``place`` is this slot's alone."""
     owner = os.getpid()
     root = logging.getLogger()
     root.handlers[:] = [_ChannelHandler(channel, owner)]
@@ -41,6 +44,7 @@ def serve(channel: BlockingChannel, registry: Mapping[str, Any], config: SlotCon
     logging.captureWarnings(True)
     while (job := channel.receive()) is not None:
         _forget_peak_memory()
+        mark_started(config.lock_fd, place, job["token"])
         channel.send({"type": "started"})
         try:
             report = _run(channel, registry, config, job, owner)

@@ -98,6 +98,7 @@ class Nursery:
         while any of them lives. Raises PluginHostFailed.
         """
         config: Message = {
+            "lock_fd": lock_fd,
             "input_roots": [str(path) for path in settings.input_roots],
             "output_roots": [str(path) for path in settings.output_roots],
         }

@@ -17,6 +17,7 @@ from clworker.core.store.identity import Instance, InstanceLock
 from clworker.core.worker import naming
 from clworker.core.worker.announcer import Announcer
 from clworker.core.worker.execution import Execution, Surroundings, cancelled
+from clworker.core.worker.membership import Membership
 from clworker.core.worker.pool import SlotPool
 from clworker.core.worker.rescuer import Rescuer
 from clworker.core.worker.service import ServiceManager
@@ -24,8 +25,8 @@ from clworker.core.worker.signals import StopRequest
 from clworker.core.worker.slots import Slot
 from clworker.core.worker.wakeup import WakeUp, watch_commits
 
-RESCUE_EVERY = 0.5
-"""Seconds between two looks for workers that have died, and for one that has taken over from us."""
+CLAIMS_CHECKED_EVERY = 0.5
+"""Seconds between two looks for claims that somebody has taken from us."""
 
 _PAUSE_WITHOUT_DATABASE = 1.0
 _PAUSE_AFTER_DEATH = 0.5
@@ -50,7 +51,7 @@ class ComputeWorker:
         self._pool = pool
         self._stop = stop
         settings = around.settings
-        self._ended_by_another = asyncio.Event()
+        self._membership = Membership(around, identity.instance)
         self._wakeup = WakeUp()
         self._service = ServiceManager(settings.notify_socket)
         self._announcer = Announcer(around.broadcaster, settings.worker_id, identity.task_types, self._idle_count)
@@ -58,7 +59,8 @@ class ComputeWorker:
         self._failure: BaseException | None = None
         self._freed: list[ComputeJob] = []
         self._database_away = False
-        self._rescuer = Rescuer(around)
+        self._executions: dict[str, Execution] = {}
+        """Those that run, by the token of their claim."""
         self._call = around.ledger.call
 
     async def __aenter__(self) -> "ComputeWorker":
@@ -88,10 +90,14 @@ class ComputeWorker:
 
         Raises StoreUnavailable.
         """
-        await self._rescuer.rescue_dead()
+        await Rescuer(self._around).rescue_dead()
         await self._pool.fill()
         for claim in await self._claim(1):
-            await self._execute(claim, self._pool.idle[0])
+            background = [asyncio.create_task(self._membership.beat()), asyncio.create_task(self._watch_claims())]
+            try:
+                await self._execute(claim, self._pool.idle[0])
+            finally:
+                await cancelled(background)
             job = await self._call(self._around.store.jobs.get, claim.job_id)
             if job is None:
                 raise StagingFailed(f"job {claim.job_id} was deleted while it ran")
@@ -117,10 +123,10 @@ class ComputeWorker:
         finally:
             # The order matters: no heartbeat may follow the clearing.
             await cancelled(background)
-            if not self._ended_by_another.is_set():
+            if not self._membership.taken_over.is_set():
                 await self._disappear()
             probe.close()
-        if self._ended_by_another.is_set():
+        if self._membership.taken_over.is_set():
             raise InstanceEnded(f"another worker has taken over the name {self._around.settings.worker_id!r}")
         if stop.second.is_set() and stop.signal_number is not None:
             raise Interrupted(stop.signal_number, f"stopped by a second {signal_name(stop.signal_number)}")
@@ -128,18 +134,19 @@ class ComputeWorker:
     def _background(self, probe: ChangeProbe) -> Iterator[Coroutine[Any, Any, None]]:
         settings = self._around.settings
         yield self._announcer.run(settings.heartbeat_interval)
-        yield self._beat(settings.heartbeat_interval)
-        yield self._watch_instances()
+        yield self._membership.beat()
+        yield self._membership.watch()
+        yield self._watch_claims()
         yield watch_commits(self._around.store.database.path, probe, self._wakeup)
         yield self._wake_after(self._stop.first)
-        yield self._wake_after(self._ended_by_another)
+        yield self._wake_after(self._membership.taken_over)
         if settings.watchdog_interval is not None:
             yield self._service.feed_watchdog(settings.watchdog_interval)
 
     async def _appear(self) -> None:
         """Show this worker at the broker and to the service manager."""
         loop = asyncio.get_running_loop()
-        store, instance = self._around.store, self._identity.instance.instance
+        instances, instance = self._around.store.instances, self._identity.instance.instance
 
         def on_event(payload: bytes) -> None:
             if announces_queued(payload):
@@ -147,11 +154,12 @@ class ComputeWorker:
 
         def may_connect() -> bool:
             try:
-                live = store.instances.is_live(instance)
+                # Looked up first, which waits for no lock.
+                live = instances.is_live(instance) or self._membership.is_member()
             except StoreUnavailable:
                 return True  # nobody can have taken over through a database that is away
             if not live:
-                loop.call_soon_threadsafe(self._ended_by_another.set)
+                loop.call_soon_threadsafe(self._membership.taken_over.set)
             return live
 
         worker_id = self._around.settings.worker_id
@@ -181,7 +189,8 @@ class ComputeWorker:
         try:
             claims = await self._claim(len(idle))
         except InstanceEnded:
-            self._ended_by_another.set()
+            await self._membership.renew()
+            self._wakeup.set()
         except StoreUnavailable as failure:
             self._note_database(away=str(failure))
             asyncio.get_running_loop().call_later(_PAUSE_WITHOUT_DATABASE, self._wakeup.set)
@@ -210,7 +219,7 @@ class ComputeWorker:
         await self._service.stopping(timeout)
         _log.info("worker stops", running=len(self._running), drain_timeout=timeout)
         asking = asyncio.create_task(self._service.ask_for_time())
-        if not self._ended_by_another.is_set():
+        if not self._membership.taken_over.is_set():
             ended = asyncio.gather(*self._running, return_exceptions=True)
             second = asyncio.create_task(self._stop.second.wait())
             either: list[asyncio.Future[Any]] = [ended, second]
@@ -221,22 +230,19 @@ class ComputeWorker:
         await cancelled([asking])
 
     def _is_stopping(self) -> bool:
-        return self._stop.first.is_set() or self._ended_by_another.is_set()
+        return self._stop.first.is_set() or self._membership.taken_over.is_set()
 
-    async def _beat(self, interval: float) -> None:
+    async def _watch_claims(self) -> None:
+        """End what runs without a claim, for ever: rescued, cancelled, reset or deleted by somebody."""
         while True:
-            await asyncio.sleep(interval)
+            await asyncio.sleep(CLAIMS_CHECKED_EVERY)
+            running = dict(self._executions)
+            if not running:
+                continue
             with suppress(StoreUnavailable):
-                if not await self._call(self._around.store.instances.beat, self._identity.instance.instance):
-                    self._ended_by_another.set()
-
-    async def _watch_instances(self) -> None:
-        """See to the dead ones, and to whether another has taken over from this one."""
-        while True:
-            with suppress(StoreUnavailable):
-                if self._identity.instance.instance not in await self._rescuer.rescue_dead():
-                    self._ended_by_another.set()
-            await asyncio.sleep(RESCUE_EVERY)
+                held = await self._call(self._around.store.claims.held, self._identity.instance.instance)
+                for token in running.keys() - held:
+                    running[token].lose_claim()
 
     async def _wake_after(self, event: asyncio.Event) -> None:
         await event.wait()
@@ -274,4 +280,8 @@ class ComputeWorker:
     async def _execute(self, claim: Claim, slot: Slot) -> None:
         with structlog.contextvars.bound_contextvars(job_id=claim.job_id, task_type=claim.job.task_type):
             _log.info("job claimed", attempt=claim.attempt)
-            await Execution(claim, slot, self._around).run()
+            self._executions[claim.token] = execution = Execution(claim, slot, self._around)
+            try:
+                await execution.run()
+            finally:
+                del self._executions[claim.token]
