@@ -44,8 +44,8 @@ class Watch:
         return verdicts
 
 
-def started(**fields: float) -> Watch:
-    watch = Watch(**fields)
+def started() -> Watch:
+    watch = Watch()
     watch.vigil.renewed()
     assert not watch.judges()
     return watch
