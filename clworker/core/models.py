@@ -99,6 +99,7 @@ class Cause(StrEnum):
     TIME_LIMIT = "time-limit"
     MEMORY_LIMIT = "memory-limit"
     DIED = "died"
+    OUT_OF_MEMORY = "out-of-memory"
     STOPPED = "stopped"
     NEVER_STARTED = "never-started"
     RESCUED = "rescued"
@@ -138,11 +139,14 @@ class Death:
     signal: int | None = None
     exit_code: int | None = None
     peak_memory_kib: int | None = None
+    out_of_memory: bool = False
+    """Whether it was the kernel that killed it, for want of memory."""
 
     def __str__(self) -> str:
         """Say it for people, as what the process did: ``was killed by SIGSEGV at 310 MiB``."""
         if self.signal is not None:
-            how = f"was killed by {signal_name(self.signal)}"
+            why = " (out of memory)" if self.out_of_memory else ""
+            how = f"was killed by {signal_name(self.signal)}{why}"
         elif self.exit_code is not None:
             how = f"ended with exit code {self.exit_code}"
         else:

@@ -191,13 +191,14 @@ class Execution:
     async def _after_death(self, death: Death) -> None:
         """A slot died that nobody asked to end: the job is tried again while it has retries."""
         job = self._claim.job
+        cause = Cause.OUT_OF_MEMORY if death.out_of_memory else Cause.DIED
         if not self._started.is_set():
             await self._give_back(Cause.NEVER_STARTED, counted=False, death=death)
         elif job.retry_count < job.max_retries:
-            await self._give_back(Cause.DIED, counted=True, death=death)
+            await self._give_back(cause, counted=True, death=death)
         else:
             tries = f"attempt {self._claim.attempt} of {job.max_retries + 1}"
-            await self._finish(Outcome.failed(f"the process that ran the job {death}, {tries}", Cause.DIED, death))
+            await self._finish(Outcome.failed(f"the process that ran the job {death}, {tries}", cause, death))
 
     async def _give_back(self, cause: Cause, *, counted: bool, death: Death | None = None) -> None:
         await self._insist(
