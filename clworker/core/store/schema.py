@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from clworker.core.errors import SchemaMismatch
-from clworker.core.models import ComputeJob
+from clworker.core.models import LARGEST_JSON, ComputeJob
 from clworker.core.store.database import Database
 
 SCHEMA_VERSION = 1
@@ -19,9 +19,6 @@ SCHEMA_VERSION = 1
 
 _DEEPEST = 200
 """Deeper JSON stays text: what nests it again (a message, a listing) could not be written."""
-
-LARGEST_JSON = 4 << 20
-"""Bytes of JSON that are read: to decode the most crowded ones of this size holds everything else up for 0.5 s."""
 
 LONGEST_TEXT = 100_000
 """Characters that are read of a text which no program has to understand."""
