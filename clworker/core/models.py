@@ -7,6 +7,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+LARGEST_JSON = 4 << 20
+"""Bytes of JSON in one column: to decode the most crowded ones of this size holds a process up for 0.5 s."""
+
 
 class ComputeJobStatus(StrEnum):
     """The words of the column ``jobs.status``; contract.md fixes them."""

@@ -20,6 +20,9 @@ from clworker.core.store.database import Database
 from clworker.core.store.identity import current_boot_id, started_tokens
 from clworker.core.store.instances import lock_of
 from clworker.core.store.schema import JobsTable, attempts, instances, job_of
+from clworker.core.store.schema import LARGEST_WHOLE, JobsTable, attempts, instances, job_of, whole
+
+_NAMELESS = "the job's id is no text: no program can name the job, and none can run it"
 
 
 class Claims:
@@ -56,9 +59,11 @@ class Claims:
         with self._database.write() as connection:
             if connection.scalar(self._ended_at, {"instance": instance}) is not None:
                 raise InstanceEnded(f"this worker (instance {instance}) was ended by another that took over its name")
-            return [
-                self._open_attempt(connection, instance, row) for row in self._next_rows(connection, task_types, limit)
-            ]
+            claims: list[Claim] = []
+            while not claims and (rows := self._next_rows(connection, task_types, limit)):
+                named = [row for row in rows if self._has_name(connection, row)]
+                claims = [self._open_attempt(connection, instance, row) for row in named]
+            return claims
 
     def any_waiting(self, task_types: Sequence[str]) -> bool:
         """Tell whether a job of these types is queued, without locking anybody out."""
@@ -190,11 +195,24 @@ class Claims:
             self._probes[types] = sa.union_all(*map(sa.select, each))
         return self._probes[types]
 
+    def _has_name(self, connection: sa.Connection, row: sa.Row[Any]) -> bool:
+        """Tell whether the job can be found by the id that we read; one that cannot ends in ``error``."""
+        if isinstance(row.job_id, str):
+            # What is no UTF-8 was read with replacement characters, which are no longer what stands there.
+            if "\N{REPLACEMENT CHARACTER}" not in row.job_id:
+                return True
+            if connection.scalar(self._jobs.with_id(row.job_id).with_only_columns(self._jobs.columns.id)) == row.id:
+                return True
+        ended = {"status": str(ComputeJobStatus.ERROR), "error_message": _NAMELESS, "completed_at": now_ms()}
+        connection.execute(self._take, {"row_id": row.id, **ended})
+        return False
+
     def _open_attempt(self, connection: sa.Connection, instance: str, row: sa.Row[Any]) -> Claim:
         job = job_of(row)
         now = now_ms()
         # Strictly later than any earlier claim, even when the clock went back.
-        started_at = max(now, (job.started_at or 0) + 1)
+        before = job.started_at or 0
+        started_at = max(now, before + 1) if before < LARGEST_WHOLE else now
         older = connection.scalars(self._older, {"job_id": job.job_id}).all()
         if older:
             _close_attempts(connection, Cause.SUPERSEDED, None, attempts.c.job_id == job.job_id)
@@ -282,7 +300,7 @@ class Claims:
 
 
 def _claim_key(row: Any) -> tuple[int, int, int]:
-    return (-(getattr(row, "priority", 0) or 0), row.created_at, row.id)
+    return (-(whole(row.priority) or 0), whole(row.created_at) or 0, row.id)
 
 
 def _started_tokens(worker: sa.Row[Any] | None) -> frozenset[str] | None:

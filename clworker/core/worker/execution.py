@@ -18,6 +18,7 @@ from clworker.core.tasks.messages import one_line
 from clworker.core.worker.ledger import Ledger
 from clworker.core.worker.limits import Exceeded, first_exceeded
 from clworker.core.worker.outputs import Placement
+from clworker.core.worker.reports import checked
 from clworker.core.worker.slots import Slot
 
 PROGRESS_EVERY = 0.5
@@ -144,7 +145,8 @@ class Execution:
 
     async def _next_message(self) -> dict[str, Any] | None:
         try:
-            return await self._slot.channel.receive()
+            message = await self._slot.channel.receive()
+            return None if message is None else checked(message)
         except ValueError as failure:
             _log.warning("the slot is ended: its task has broken the channel", reason=str(failure))
             self._slot.kill()
@@ -233,7 +235,7 @@ def _outcome_of(message: dict[str, Any]) -> Outcome:
 
 def _relay(message: dict[str, Any]) -> None:
     extra = dict(message["extra"])
-    if "exception" in message:
+    if message.get("exception"):
         extra["exception"] = message["exception"]
     logging.getLogger(message["logger"]).log(message["level"], message["event"], extra=extra)
 

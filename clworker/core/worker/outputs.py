@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from clworker.core.errors import PathRefused
-from clworker.core.worker.confinement import Target, opened_folder, output_target, refuse_folder
+from clworker.core.worker.confinement import ATTEMPT_FOLDER, Target, opened_folder, output_target, refuse_folder
 
 _OWN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _TRIES = 100
@@ -180,7 +180,7 @@ class Staging:
 
 def staging_name(token: str) -> str:
     """Return the name of an attempt's folder beside its outputs."""
-    return f".clworker-{token}"
+    return f"{ATTEMPT_FOLDER}{token}"
 
 
 def _output_paths(params: object) -> list[str]:

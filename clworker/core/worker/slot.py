@@ -5,6 +5,7 @@ records and the outcome go back up.
 """
 
 import logging
+import math
 import os
 import traceback
 from collections.abc import Mapping, Sequence
@@ -18,10 +19,14 @@ from clworker.core.frames import BlockingChannel, Message
 from clworker.core.records import extras
 from clworker.core.store.identity import mark_started
 from clworker.core.tasks import params, runner
-from clworker.core.tasks.messages import describe_exception
+from clworker.core.tasks.messages import describe_exception, safe_repr, safe_str
 from clworker.core.worker.workspace import Workspace
 
 _LONGEST_CHAIN = 10
+_MOST_FRAMES = 100
+_LONGEST_TEXT = 10_000
+"""Characters that a log line of a task keeps of each text."""
+
 _log = logging.getLogger("clworker.slot")
 
 
@@ -108,18 +113,30 @@ class _ChannelHandler(logging.Handler):
 
 
 def _message_of(record: logging.LogRecord) -> Message:
-    extra = {
-        key: value if isinstance(value, (str, int, float, bool)) else repr(value)
-        for key, value in extras(record).items()
-    }
+    extra = {key: _plain(value) for key, value in extras(record).items()}
     try:
         event = record.getMessage()
     except Exception:  # a log line of the task that does not fit its arguments must not fail the job
-        event = f"{record.msg} {record.args!r}"
-    message = {"type": "log", "logger": record.name, "level": record.levelno, "event": event, "extra": extra}
+        event = f"{safe_str(record.msg)} {safe_repr(record.args)}"
+    message = {
+        "type": "log",
+        "logger": record.name,
+        "level": record.levelno,
+        "event": event[:_LONGEST_TEXT],
+        "extra": extra,
+    }
     if record.exc_info and record.exc_info[1] is not None:
         message["exception"] = _structured(record.exc_info[1])
     return message
+
+
+def _plain(value: Any) -> Any:
+    """Return what a log line of JSON can hold."""
+    if isinstance(value, (bool, float)) and math.isfinite(value):
+        return value
+    if isinstance(value, int) and abs(value) < 1 << 63:
+        return value
+    return (value if isinstance(value, str) else safe_repr(value))[:_LONGEST_TEXT]
 
 
 def _structured(failure: BaseException) -> list[dict[str, Any]]:
@@ -128,11 +145,11 @@ def _structured(failure: BaseException) -> list[dict[str, Any]]:
     link: BaseException | None = failure
     is_cause = False
     while link is not None and len(chain) < _LONGEST_CHAIN:
-        frames = traceback.extract_tb(link.__traceback__)
+        frames = traceback.extract_tb(link.__traceback__, -_MOST_FRAMES)
         chain.append(
             {
                 "exc_type": type(link).__name__,
-                "exc_value": str(link),
+                "exc_value": safe_str(link)[:_LONGEST_TEXT],
                 "is_cause": is_cause,
                 "frames": [
                     {"filename": frame.filename, "lineno": frame.lineno, "name": frame.name} for frame in frames
