@@ -289,5 +289,6 @@ def _make_data_folder(path: Path) -> None:
     except OSError as fault:
         reason = fault.strerror or str(fault)
         raise SettingsError([f"CL_SERVER_DIR: cannot create the folder {str(path)!r}: {reason}"]) from fault
-    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+    # A file system that went read-only is no fault of the setting: the database will say so, if it must.
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK) and not os.statvfs(path).f_flag & os.ST_RDONLY:
         raise SettingsError([f"CL_SERVER_DIR: the folder {str(path)!r} is not writable by this user"])

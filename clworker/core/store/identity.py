@@ -18,6 +18,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from clworker.core.errors import StoreUnavailable
+from clworker.core.store.filesystem import network_file_system
 
 _FOLDER = "clworker-locks"
 _MARK_SIZE = 16
@@ -106,6 +107,8 @@ def is_dead(lock: LockFile) -> bool | None:
         status = os.fstat(fd)
         if (status.st_dev, status.st_ino) != (lock.device, lock.inode):
             return None
+        if network_file_system(os.path.dirname(lock.path)) is not None:
+            return None  # a lock that another machine holds may look free from here
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
@@ -135,8 +138,9 @@ def started_tokens(lock: LockFile) -> frozenset[str] | None:
 
 
 def remove(lock: LockFile) -> None:
-    """Remove the file of a dead instance."""
-    Path(lock.path).unlink(missing_ok=True)
+    """Remove the file of a dead instance, unless its file system takes no changes now."""
+    with suppress(OSError):
+        os.unlink(lock.path)
 
 
 def current_boot_id() -> str:

@@ -2,7 +2,7 @@
 
 import structlog
 
-from clworker.core.errors import StoreUnavailable
+from clworker.core.errors import DatabaseTrouble
 from clworker.core.models import ComputeJob
 from clworker.core.store.identity import Role, is_dead, remove
 from clworker.core.store.instances import Registered
@@ -64,7 +64,7 @@ class Rescuer:
         def still_gone() -> bool:
             try:
                 return not self._around.store.instances.is_name_live(worker_id)
-            except StoreUnavailable:
+            except DatabaseTrouble:
                 return False  # it may have been started again
 
         self._around.broadcaster.clear_retained_of(worker_id, still_gone)

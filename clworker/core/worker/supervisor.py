@@ -8,7 +8,14 @@ from typing import Any
 
 import structlog
 
-from clworker.core.errors import InstanceEnded, Interrupted, StagingFailed, StoreUnavailable
+from clworker.core.errors import (
+    DatabaseLost,
+    DatabaseTrouble,
+    InstanceEnded,
+    Interrupted,
+    StagingFailed,
+    StoreUnavailable,
+)
 from clworker.core.models import Claim, ComputeJob, signal_name
 from clworker.core.presence.messages import announces_queued
 from clworker.core.presence.port import Presence
@@ -18,6 +25,7 @@ from clworker.core.worker import naming
 from clworker.core.worker.announcer import Announcer
 from clworker.core.worker.execution import Execution, Surroundings, cancelled
 from clworker.core.worker.membership import Membership
+from clworker.core.worker.outage import Outage
 from clworker.core.worker.pool import SlotPool
 from clworker.core.worker.rescuer import Rescuer
 from clworker.core.worker.service import ServiceManager
@@ -58,7 +66,7 @@ class ComputeWorker:
         self._running: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
         self._freed: list[ComputeJob] = []
-        self._database_away = False
+        self._outage = Outage("database out of reach; claiming again once it is back")
         self._executions: dict[str, Execution] = {}
         """Those that run, by the token of their claim."""
         self._call = around.ledger.call
@@ -80,7 +88,7 @@ class ComputeWorker:
         """Note the end of this instance, unless a claim of it is left for a rescuer."""
         try:
             ended = await self._call(self._around.store.instances.end, self._identity.instance.instance)
-        except StoreUnavailable as failure:
+        except DatabaseTrouble as failure:
             _log.warning("the worker's end could not be noted", reason=str(failure))
         else:
             self._identity.lock.needed_as_proof = not ended
@@ -107,7 +115,8 @@ class ComputeWorker:
     async def run(self) -> None:
         """Work until a signal or a takeover ends it, then drain.
 
-        Raises Interrupted after a second signal, InstanceEnded after a takeover.
+        Raises Interrupted after a second signal, InstanceEnded after a takeover, and
+        DatabaseLost, once the jobs have been ended, when going on makes no sense.
         """
         stop = self._stop
         self._pool.watch_deaths(self._notice_death)
@@ -120,6 +129,12 @@ class ComputeWorker:
             await self._appear()
             await self._poll()
             await self._drain()
+            if self._failure is not None:
+                raise self._failure
+        except DatabaseLost as failure:
+            _log.error("the database is lost; the worker stops", reason=str(failure))
+            await self._return_jobs()
+            raise
         finally:
             # The order matters: no heartbeat may follow the clearing.
             await cancelled(background)
@@ -156,7 +171,7 @@ class ComputeWorker:
             try:
                 # Looked up first, which waits for no lock.
                 live = instances.is_live(instance) or self._membership.is_member()
-            except StoreUnavailable:
+            except DatabaseTrouble:
                 return True  # nobody can have taken over through a database that is away
             if not live:
                 loop.call_soon_threadsafe(self._membership.taken_over.set)
@@ -189,13 +204,17 @@ class ComputeWorker:
         try:
             claims = await self._claim(len(idle))
         except InstanceEnded:
-            await self._membership.renew()
+            with suppress(StoreUnavailable):
+                await self._membership.renew()
             self._wakeup.set()
         except StoreUnavailable as failure:
-            self._note_database(away=str(failure))
+            self._outage.failed(str(failure))
+            self._announcer.state_changed()
             asyncio.get_running_loop().call_later(_PAUSE_WITHOUT_DATABASE, self._wakeup.set)
         else:
-            self._note_database(away=None)
+            if self._outage.lasts:
+                self._outage.over()
+                self._announcer.state_changed()
             for slot, claim in zip(idle, claims, strict=False):
                 slot.busy = True
                 task = asyncio.create_task(self._execute_in_background(claim, slot))
@@ -207,8 +226,10 @@ class ComputeWorker:
     async def _execute_in_background(self, claim: Claim, slot: Slot) -> None:
         try:
             await self._execute(claim, slot)
-        except StoreUnavailable as failure:
+        except DatabaseTrouble as failure:
             _log.error("the end of a job could not be recorded", job_id=claim.job_id, reason=str(failure))
+            if isinstance(failure, DatabaseLost):
+                raise
         finally:
             self._announcer.state_changed()
             self._wakeup.set()
@@ -225,9 +246,12 @@ class ComputeWorker:
             either: list[asyncio.Future[Any]] = [ended, second]
             await asyncio.wait(either, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             second.cancel()
+        await self._return_jobs()
+        await cancelled([asking])
+
+    async def _return_jobs(self) -> None:
         self._around.return_jobs.set()
         await asyncio.gather(*self._running, return_exceptions=True)
-        await cancelled([asking])
 
     def _is_stopping(self) -> bool:
         return self._stop.first.is_set() or self._membership.taken_over.is_set()
@@ -250,17 +274,7 @@ class ComputeWorker:
         self._wakeup.set()
 
     def _idle_count(self) -> int:
-        return 0 if self._stop.first.is_set() or self._database_away else len(self._pool.idle)
-
-    def _note_database(self, away: str | None) -> None:
-        if (away is not None) == self._database_away:
-            return
-        self._database_away = away is not None
-        self._announcer.state_changed()
-        if away is None:
-            _log.info("database is back")
-        else:
-            _log.warning("database out of reach; claiming again once it is back", reason=away)
+        return 0 if self._stop.first.is_set() or self._outage.lasts else len(self._pool.idle)
 
     def _notice_death(self) -> None:
         """A slot has died, perhaps an idle one: replace it soon, but not in a tight circle."""
