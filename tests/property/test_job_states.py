@@ -210,6 +210,25 @@ class JobStates(RuleBasedStateMachine):
         rescued = self.store.claims.rescue(instance)
         assert sorted(job.job_id for job in rescued) == sorted(expected)
 
+    @rule(job_id=JOB_IDS, way=st.sampled_from(["cancel", "retry", "retry --force"]))
+    def care(self, job_id: str, way: str) -> None:
+        """An operator; no instance here is registered, so with force all may be taken from them."""
+        row = self.rows.get(job_id)
+        if row is None:
+            return
+        if way == "cancel":
+            (cared,) = self.store.care.cancel([job_id])
+            changes = row.status in ("queued", "processing")
+            after: tuple[str, int, int, str | None] = ("error", row.progress, row.retry_count, "cancelled")
+        else:
+            (cared,) = self.store.care.retry([job_id], force=way == "retry --force")
+            changes = row.status == "error" or (row.status == "processing" and way == "retry --force")
+            after = ("queued", 0, 0, None)
+        assert cared.action in (("cancelled", "queued") if changes else ("unchanged", "refused"))
+        if changes:
+            row.status, row.progress, row.retry_count, row.error_message = after
+            self.open.pop(job_id, None)
+
     @rule(job_id=JOB_IDS)
     def delete(self, job_id: str) -> None:
         assert self.store.jobs.delete(job_id) is (job_id in self.rows)

@@ -113,10 +113,13 @@ class Care:
         now = now_ms()
         values = self._jobs.values(updated_at=now, **fields)
         connection.execute(self._jobs.table.update().where(self._jobs.columns.job_id == job.job_id).values(**values))
+        # The claim that held it until now ended by our hand; one of which another program knew nothing, long before.
+        held = job.started_at if job.status == ComputeJobStatus.PROCESSING else None
+        ours = sa.case((attempts.c.started_at == held, str(cause)), else_=str(Cause.SUPERSEDED))
         connection.execute(
             attempts.update()
             .where(attempts.c.job_id == job.job_id, attempts.c.ended_at.is_(None))
-            .values(ended_at=now, cause=str(cause))
+            .values(ended_at=now, cause=ours)
         )
         return self._job(connection, job.job_id)
 
