@@ -54,24 +54,24 @@ def run_to_exit_code(command: click.Command) -> int:
             return SIGNALLED + signal.SIGPIPE
         raise
     except (click.Abort, KeyboardInterrupt):
-        _say("interrupted")
+        say("interrupted")
         return SIGNALLED + signal.SIGINT
     except click.ClickException as failure:
-        _say(_with_hint(failure))
+        say(_with_hint(failure))
         return failure.exit_code
     except SettingsError as failure:
         for fault in failure.faults:
-            _say(fault)
+            say(fault)
         return USAGE
     except Interrupted as failure:
-        _say(str(failure))
+        say(str(failure))
         return SIGNALLED + failure.signal_number
     except ClworkerError as failure:
-        _say(str(failure))
+        say(str(failure))
         return next((code for kind, code in _CODES.items() if isinstance(failure, kind)), NOT_COMPLETED)
     except Exception as failure:
         app.log_internal_error(failure)
-        _say(f"internal error: {type(failure).__name__}: {failure}; the log above has the traceback")
+        say(f"internal error: {type(failure).__name__}: {failure}; the log above has the traceback")
         try:
             sys.stdout.flush()
         except OSError:
@@ -99,6 +99,7 @@ def _with_hint(failure: click.ClickException) -> str:
     return f"{message}; see '{context.command_path} --help'" if context is not None else message
 
 
-def _say(message: str) -> None:
+def say(message: str) -> None:
+    """Print an ``Error:`` line, for what is wrong with one of several things that were asked for."""
     folded = " ".join(masked(message).split())
     click.echo(f"Error: {printable(folded)}", err=True)

@@ -9,13 +9,16 @@ from clworker.cli.invocation import Invocation
 from clworker.cli.lazy import LazyGroup
 from clworker.cli.options import Text, format_option, own_option
 from clworker.cli.render import Columns, print_listing, shortened
-from clworker.cli.times import as_age, as_seconds
 from clworker.core import app, parsing
 from clworker.core.clock import now_ms
 from clworker.core.models import ComputeJobStatus, JobFilter
+from clworker.core.times import as_age, as_seconds
 
 _COMMANDS = {
+    "cancel": ("clworker.cli.jobs_cancel:cancel", "End jobs that are queued or running."),
+    "explain": ("clworker.cli.jobs_explain:explain", "Say why a job is where it is."),
     "list": ("clworker.cli.jobs:list_jobs", "List jobs, newest first (the default)."),
+    "retry": ("clworker.cli.jobs_retry:retry", "Queue jobs again that have ended in error."),
     "show": ("clworker.cli.jobs_show:show", "Show one job whole, with its attempts."),
     "submit": ("clworker.cli.jobs_submit:submit", "Queue a job for some files."),
 }

@@ -7,8 +7,8 @@ import click
 from clworker.cli.invocation import Invocation
 from clworker.cli.options import Text, format_option
 from clworker.cli.render import Columns, print_listing, print_thing
-from clworker.cli.times import as_seconds, as_time
 from clworker.core import app
+from clworker.core.times import as_seconds, as_time
 
 _TIMES = ("created_at", "started_at", "completed_at", "updated_at")
 _ATTEMPT_COLUMNS: Columns = {

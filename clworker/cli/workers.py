@@ -7,9 +7,9 @@ import click
 from clworker.cli.invocation import Invocation
 from clworker.cli.options import format_option, mqtt_options
 from clworker.cli.render import Columns, print_listing
-from clworker.cli.times import as_age
 from clworker.core import app
 from clworker.core.clock import now_ms
+from clworker.core.times import as_age
 
 _COLUMNS: Columns = {
     "WORKER": "worker_id",

@@ -10,11 +10,14 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from clworker.core.errors import BrokerUnavailable, ClworkerError
+from clworker.core.errors import ClworkerError
 
 if TYPE_CHECKING:
-    from clworker.core.models import Attempt, ComputeJob, JobFilter, JobRequest
-    from clworker.core.roll_call import Cleared, WorkerView
+    from clworker.core.caretaker import Round
+    from clworker.core.errors import BrokerUnavailable
+    from clworker.core.explain.answer import Explanation
+    from clworker.core.models import Attempt, ComputeJob, JobFilter, JobRequest, WorkerView
+    from clworker.core.roll_call import Cleared
     from clworker.core.settings import BrokerSettings, LogSettings, Settings, TaskSettings
     from clworker.core.store.store import Store
     from clworker.core.tasks.discovery import Discovery, TaskInfo
@@ -125,6 +128,39 @@ def wait_for_job(settings: Settings, job_id: str, on_progress: Callable[[int], N
         return submission.wait_until_final(store, job_id, on_progress)
 
 
+def cancel_jobs(settings: Settings, prefixes: Collection[str], on_done: Callable[[Round], None]) -> None:
+    """End jobs that are queued or running, and tell the other programs.
+
+    ``on_done`` is called with what became of each, before the broker is waited for. Raises
+    StoreUnavailable, with nothing done.
+    """
+    from clworker.core import caretaker
+
+    with open_store(settings) as store:
+        result = caretaker.cancel(settings, store, prefixes)
+    on_done(result)
+    caretaker.tell(settings, result)
+
+
+def retry_jobs(settings: Settings, prefixes: Collection[str], force: bool, on_done: Callable[[Round], None]) -> None:
+    """Queue failed jobs again, with ``force`` also those that nobody here holds; else as ``cancel_jobs``."""
+    from clworker.core import caretaker
+
+    with open_store(settings) as store:
+        result = caretaker.retry(store, prefixes, force)
+    on_done(result)
+    caretaker.tell(settings, result)
+
+
+def explain_job(settings: Settings, prefix: str) -> Explanation:
+    """Say why the job is where it is. Raises JobNotFound and StoreUnavailable."""
+    from clworker.core import inquiry
+    from clworker.core.explain.answer import explain
+
+    with open_store(settings) as store:
+        return explain(inquiry.gather(settings, store, prefix, lambda: list_tasks(settings)))
+
+
 def run_once(settings: Settings) -> ComputeJob | None:
     """Claim one job, run it and return it as it then stands; None when nothing waited.
 
@@ -158,17 +194,11 @@ def list_workers(settings: Settings) -> tuple[list[WorkerView], BrokerUnavailabl
     StoreUnavailable.
     """
     from clworker.core import roll_call
-    from clworker.core.presence.retained import RetainedMessages
 
     with open_store(settings) as store:
         records = store.instances.live()
-    if settings.broadcast_type == "noop":
-        return roll_call.match(None, records), None
-    try:
-        with RetainedMessages(settings) as messages:
-            return roll_call.match(messages.standing(), records), None
-    except BrokerUnavailable as trouble:
-        return roll_call.match(None, records), trouble
+    retained, trouble = roll_call.standing(settings)
+    return roll_call.match(retained, records), trouble
 
 
 def clear_capabilities(

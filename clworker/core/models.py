@@ -1,7 +1,7 @@
 """The values that the parts of clworker hand to each other. Frozen, and free of I/O."""
 
 import signal as signals
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -9,6 +9,8 @@ from typing import Any
 
 LARGEST_JSON = 4 << 20
 """Bytes of JSON in one column: to decode the most crowded ones of this size holds a process up for 0.5 s."""
+CANCELLED = "cancelled"
+"""The message of a job that an operator has ended; cli.md fixes it."""
 
 
 class ComputeJobStatus(StrEnum):
@@ -108,6 +110,8 @@ class Cause(StrEnum):
     RESCUED = "rescued"
     SUPERSEDED = "superseded"
     TAKEOVER = "takeover"
+    CANCELLED = "cancelled"
+    RETRIED = "retried"
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +209,27 @@ class WorkerRecord:
     heartbeat_interval_ms: int
     running: int
     alive: bool | None
+
+    def __str__(self) -> str:
+        """Say it for people: ``worker 'w' on host h (pid 7)``."""
+        return f"worker {self.worker_id!r} on host {self.host} (pid {self.pid})"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerView:
+    """One worker, as database and broker know it; what a side does not know is None."""
+
+    worker_id: str
+    role: str | None
+    host: str | None
+    pid: int | None
+    started_at: int | None
+    alive: bool | None
+    running: int | None
+    capabilities: Sequence[str] | None
+    idle_count: int | None
+    timestamp: int | None
+    note: str | None
 
 
 def signal_name(number: int) -> str:

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from clworker.core.models import WorkerRecord
+from clworker.core.errors import BrokerUnavailable
+from clworker.core.models import WorkerRecord, WorkerView
 from clworker.core.presence.retained import Retained, RetainedMessages
 from clworker.core.settings import BrokerSettings
 from clworker.core.store.identity import Role
@@ -18,23 +19,6 @@ SHOWN_PAYLOAD = 300
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerView:
-    """One worker, seen from both sides; what a side does not know is None."""
-
-    worker_id: str
-    role: str | None
-    host: str | None
-    pid: int | None
-    started_at: int | None
-    alive: bool | None
-    running: int | None
-    capabilities: Sequence[str] | None
-    idle_count: int | None
-    timestamp: int | None
-    note: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class Cleared:
     """What became of one worker's retained message, and what it said."""
 
@@ -42,6 +26,17 @@ class Cleared:
     action: str
     reason: str | None
     payload: str | None
+
+
+def standing(settings: BrokerSettings) -> tuple[list[Retained] | None, BrokerUnavailable | None]:
+    """Return the retained messages, or None: with the trouble, or because no broker is to be used."""
+    if settings.broadcast_type == "noop":
+        return None, None
+    try:
+        with RetainedMessages(settings) as messages:
+            return messages.standing(), None
+    except BrokerUnavailable as trouble:
+        return None, trouble
 
 
 def match(retained: Sequence[Retained] | None, records: Sequence[WorkerRecord]) -> list[WorkerView]:

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from clworker.core.errors import JobNotFound, UsageFault
-from clworker.core.models import ComputeJobStatus, JobFilter
+from clworker.core.models import Cause, ComputeJobStatus, JobFilter, Outcome
 from clworker.core.store.identity import LockFile
 from tests.conformance.conftest import TASK, Bench
 from tests.support import databases
+from tests.support.clock import NOON, Clock
 from tests.support.instances import new_instance
 
 
@@ -119,3 +120,25 @@ def test_an_empty_database_holds_nothing(bench: Bench, tmp_path: Path) -> None:
     assert bench.store.jobs.get("job") is None
     assert bench.store.jobs.attempts("job") == []
     assert bench.store.claims.claim("instance-a", [TASK]) == []
+
+
+def test_what_is_claimed_before_a_job_is_counted_by_task_type(bench: Bench) -> None:
+    rows = [("a", 5, 2), ("b", 5, 1), ("c", 5, 2), ("d", 9, 3), ("e", 1, 0), ("f", 5, 2)]
+    for number, (job_id, priority, created_at) in enumerate(rows):
+        task = {"task_type": "image_conversion"} if job_id == "b" else {}
+        bench.queue(job_id, priority=priority, created_at=created_at, id=number + 1, **task)
+    bench.queue("running", status="processing", created_at=0)
+    job = bench.store.jobs.find("f")
+    assert bench.store.jobs.ahead_of(job) == {"image_conversion": 1, TASK: 3}
+    claimed = [claim.job_id for claim in bench.store.claims.claim("instance-a", [TASK, "image_conversion"], 10)]
+    assert claimed.index("f") == 4
+    assert bench.store.jobs.ahead_of(job) == {}
+
+
+def test_what_ended_lately_is_what_decided_jobs(bench: Bench, clock: Clock) -> None:
+    for number, cause in enumerate([Cause.COMPLETED, Cause.DIED, Cause.FAILED, Cause.TIME_LIMIT]):
+        bench.submit(f"job-{number}")
+        clock.now = NOON + number
+        bench.store.claims.finish(bench.claim(), Outcome.failed("x", cause))
+    assert bench.store.jobs.ended_since(NOON + 1) == [(NOON + 3, TASK), (NOON + 2, TASK)]
+    assert len(bench.store.jobs.ended_since(NOON)) == 3

@@ -299,6 +299,27 @@ class JobStates(RuleBasedStateMachine):
             if self.open.get(claim.job_id, ("", "", 0))[1] == claim.token:
                 del self.open[claim.job_id]
 
+    @rule(job_id=JOB_IDS, way=st.sampled_from(["cancel", "retry", "retry --force"]))
+    def care(self, job_id: str, way: str) -> None:
+        """An operator cancels whatever is not final, but takes no job by force from a worker of ours that lives."""
+        row = self.rows.get(job_id)
+        if row is None:
+            return
+        if way == "cancel":
+            (cared,) = self.store.care.cancel([job_id])
+            changes = row.status in ("queued", "processing")
+            after: tuple[str, int, int, str | None] = ("error", row.progress, row.retry_count, "cancelled")
+        else:
+            (cared,) = self.store.care.retry([job_id], force=way == "retry --force")
+            is_ours = job_id in self.open and self.open[job_id][2] == row.started_at
+            foreign_by_force = row.status == "processing" and way == "retry --force" and not is_ours
+            changes = row.status == "error" or foreign_by_force
+            after = ("queued", 0, 0, None)
+        assert cared.action in (("cancelled", "queued") if changes else ("unchanged", "refused"))
+        if changes:
+            row.status, row.progress, row.retry_count, row.error_message = after
+            self.open.pop(job_id, None)
+
     @rule(job_id=JOB_IDS)
     def delete(self, job_id: str) -> None:
         assert self.store.jobs.delete(job_id) is (job_id in self.rows)

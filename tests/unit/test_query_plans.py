@@ -93,7 +93,14 @@ def list_by_filters(store: Store) -> None:
     store.jobs.matching(JobFilter(status="error", task_type=TASK, since_ms=5, worker_id="worker"))
 
 
-@pytest.mark.parametrize("act", [claim_and_end, rescue, look_up, list_by_filters])
+def care_and_explain(store: Store) -> None:
+    store.claims.claim(INSTANCE.instance, [TASK])
+    store.care.cancel(["job-0", "job-1", "job-4"])
+    store.care.retry(["job-0", "job-5"], force=True)
+    store.jobs.ended_since(0)
+
+
+@pytest.mark.parametrize("act", [claim_and_end, rescue, look_up, list_by_filters, care_and_explain])
 def test_nothing_is_scanned(store: Store, act: Callable[[Store], None]) -> None:
     with explained(store) as plans:
         act(store)

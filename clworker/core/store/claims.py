@@ -19,7 +19,6 @@ from clworker.core.models import Cause, Claim, ComputeJob, ComputeJobStatus, Dea
 from clworker.core.store.database import Database
 from clworker.core.store.identity import current_boot_id, started_tokens
 from clworker.core.store.instances import lock_of
-from clworker.core.store.schema import JobsTable, attempts, instances, job_of
 from clworker.core.store.schema import LARGEST_WHOLE, JobsTable, attempts, instances, job_of, whole
 
 _NAMELESS = "the job's id is no text: no program can name the job, and none can run it"

@@ -113,8 +113,7 @@ class Instances:
     def get(self, instance: str) -> WorkerRecord | None:
         """Return one instance that has not been ended."""
         with self._database.read() as connection:
-            row = connection.execute(_record_query().where(instances.c.instance == instance)).one_or_none()
-            return None if row is None else _record(row)
+            return record_of(connection, instance)
 
     def survey(self) -> list[Registered]:
         """Look over all instances that have not been ended, in one query."""
@@ -134,6 +133,12 @@ class Instances:
         with self._database.write() as connection:
             connection.execute(attempts.delete().where(attempts.c.id.in_(old_attempts)))
             connection.execute(instances.delete().where(instances.c.ended_at < before, ~still_named))
+
+
+def record_of(connection: sa.Connection, instance: str) -> WorkerRecord | None:
+    """Return one instance that has not been ended, within a transaction of the caller's."""
+    row = connection.execute(_record_query().where(instances.c.instance == instance)).one_or_none()
+    return None if row is None else _record(row)
 
 
 def _values(instance: Instance, lock: LockFile) -> dict[str, Any]:

@@ -7,12 +7,14 @@ import sqlalchemy as sa
 
 from clworker.core.clock import now_ms
 from clworker.core.errors import JobNotFound
-from clworker.core.models import Attempt, ComputeJob, ComputeJobStatus, JobFilter, NewJob
+from clworker.core.models import Attempt, Cause, ComputeJob, ComputeJobStatus, JobFilter, NewJob
 from clworker.core.store.database import Database
 from clworker.core.store.schema import JobsTable, attempts, instances, job_of
 
 _LAST_CHARACTER = "\U0010ffff"
 _SHOWN_CANDIDATES = 4
+_LATEST = 1000
+_DECIDED = (Cause.COMPLETED, Cause.FAILED, Cause.TIME_LIMIT, Cause.MEMORY_LIMIT)
 
 
 class Jobs:
@@ -109,6 +111,35 @@ class Jobs:
         )
         with self._database.read() as connection:
             return [Attempt(**row._mapping) for row in connection.execute(query)]
+
+    def ahead_of(self, job: ComputeJob) -> dict[str, int]:
+        """Return how many queued jobs of each task type are claimed before this one."""
+        columns = self._jobs.columns
+        row_id = sa.select(columns.id).where(columns.job_id == job.job_id).scalar_subquery()
+        place: tuple[Any, ...] = (columns.created_at, columns.id)
+        limit: tuple[Any, ...] = (job.created_at, row_id)
+        if self._jobs.has_priority:
+            place, limit = (-columns.priority, *place), (-(job.priority or 0), *limit)
+        query = (
+            sa.select(columns.task_type, sa.func.count().label("jobs"))
+            .where(columns.status == sa.literal_column("'queued'"), sa.tuple_(*place) < sa.tuple_(*limit))
+            .group_by(columns.task_type)
+        )
+        with self._database.read() as connection:
+            return {row.task_type: row.jobs for row in connection.execute(query)}
+
+    def ended_since(self, since_ms: int) -> list[tuple[int, str]]:
+        """Return when attempts that decided their jobs have ended, and their task types; the latest thousand."""
+        columns = self._jobs.columns
+        query = (
+            sa.select(attempts.c.ended_at, columns.task_type)
+            .join(attempts, attempts.c.job_id == columns.job_id)
+            .where(attempts.c.ended_at >= since_ms, attempts.c.cause.in_(map(str, _DECIDED)))
+            .order_by(attempts.c.ended_at.desc())
+            .limit(_LATEST)
+        )
+        with self._database.read() as connection:
+            return [(row.ended_at, row.task_type) for row in connection.execute(query)]
 
     def update(self, job_id: str, **fields: Any) -> bool:
         """Set fields of a job without any claim, as services do; False when there is no such job."""

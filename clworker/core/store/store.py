@@ -1,5 +1,6 @@
 """The database: everything that reads or writes it goes through a Store."""
 
+from clworker.core.store.care import Care
 from clworker.core.store.changes import ChangeProbe
 from clworker.core.store.claims import Claims
 from clworker.core.store.database import BUSY_TIMEOUT, Database
@@ -24,6 +25,7 @@ class Store:
             raise
         self.jobs = Jobs(self.database, table)
         self.claims = Claims(self.database, table)
+        self.care = Care(self.database, table)
         self.instances = Instances(self.database)
 
     def watch_changes(self) -> ChangeProbe:

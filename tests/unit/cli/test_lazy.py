@@ -54,7 +54,7 @@ def test_help_imports_nothing_heavy(program: Program, path: str) -> None:
         ("clworker ", {"clear-capability", "jobs", "list-tasks", "once", "run", "workers"}),
         ("clworker o", {"once"}),
         ("clworker --log-f", {"--log-format"}),
-        ("clworker jobs ", {"list", "show", "submit"}),
+        ("clworker jobs ", {"cancel", "explain", "list", "retry", "show", "submit"}),
         ("clworker jobs s", {"show", "submit"}),
         ("clworker jobs --st", {"--status"}),
         ("clworker jobs --status ", {"queued", "processing", "completed", "error"}),
