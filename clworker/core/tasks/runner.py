@@ -16,12 +16,14 @@ from cl_ml_tools import BaseJobParams, ComputeModule, Job
 from cl_ml_tools.worker import Worker
 
 from clworker.core.models import LARGEST_JSON
+from clworker.core.tasks.loop import JobLoop
 from clworker.core.tasks.messages import describe_exception, one_line, safe_str, shortened
 
 _DEEPEST = 200
 """Levels that an output may be nested: far from where Python gives up, here and in whoever reads it."""
 
 _log = logging.getLogger("clworker.tasks")
+_jobs = JobLoop()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ def run(task: Any, job_id: str, task_type: str, params: dict[str, Any], on_progr
     repository = _OneJobRepository(Job(job_id=job_id, task_type=task_type, params=params), on_progress)
     worker = Worker(repository, {task_type: _Guarded(task)})
     try:
-        asyncio.run(worker.run_once([task_type]))
+        _jobs.run(worker.run_once([task_type]))
     except BaseException as failure:  # what a task's leftover coroutines raise while the loop closes
         _log.error("the task left something behind that failed", exc_info=failure)
     return repository.report()

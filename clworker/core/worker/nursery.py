@@ -43,6 +43,7 @@ def main() -> None:
         [Path(path) for path in config["input_roots"]],
         [Path(path) for path in config["output_roots"]],
         config["lock_fd"],
+        config["log_level"],
     )
     try:
         _Nursery(control, registry, roots).serve()

@@ -7,6 +7,7 @@ records and the outcome go back up.
 import logging
 import math
 import os
+import resource
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -38,6 +39,7 @@ class SlotConfig:
     output_roots: Sequence[Path]
     lock_fd: int
     """The instance's lock file, where each start is marked."""
+    log_level: str
 
 
 def serve(channel: BlockingChannel, registry: Mapping[str, Any], config: SlotConfig, place: int) -> None:
@@ -45,10 +47,11 @@ def serve(channel: BlockingChannel, registry: Mapping[str, Any], config: SlotCon
     owner = os.getpid()
     root = logging.getLogger()
     root.handlers[:] = [_ChannelHandler(channel, owner)]
-    root.setLevel(logging.DEBUG)
+    root.setLevel(config.log_level)
     logging.captureWarnings(True)
+    memory = _PeakMemory()
     while (job := channel.receive()) is not None:
-        _forget_peak_memory()
+        memory.forget()
         mark_started(config.lock_fd, place, job["token"])
         channel.send({"type": "started"})
         try:
@@ -56,9 +59,7 @@ def serve(channel: BlockingChannel, registry: Mapping[str, Any], config: SlotCon
         except Exception as failure:  # of a schema or a validator, which are the plugin's as well
             _log.error("the job failed around its task", exc_info=failure)
             report = runner.Report(error=describe_exception(failure))
-        channel.send(
-            {"type": "outcome", "output": report.output, "error": report.error, "peak_kib": _peak_memory_kib()}
-        )
+        channel.send({"type": "outcome", "output": report.output, "error": report.error, "peak_kib": memory.peak_kib()})
 
 
 def _run(
@@ -161,17 +162,19 @@ def _structured(failure: BaseException) -> list[dict[str, Any]]:
     return chain
 
 
-def _forget_peak_memory() -> None:
-    # 5 resets VmHWM, so that each job's peak is its own (proc(5)).
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
+class _PeakMemory:
+    """The most memory that this process had in use at once since it was told to forget."""
 
+    def __init__(self) -> None:
+        self._reset: int | None = None
+        with suppress(OSError):
+            self._reset = os.open("/proc/self/clear_refs", os.O_WRONLY | os.O_CLOEXEC)
 
-def _peak_memory_kib() -> int | None:
-    try:
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1])
-    except OSError:
-        pass
-    return None
+    def forget(self) -> None:
+        # 5 resets VmHWM (proc(5)), and with it what getrusage tells, so that each job's peak is its own.
+        if self._reset is not None:
+            with suppress(OSError):
+                os.pwrite(self._reset, b"5", 0)
+
+    def peak_kib(self) -> int:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -101,6 +101,7 @@ class Nursery:
         """
         config: Message = {
             "lock_fd": lock_fd,
+            "log_level": settings.log_level,
             "input_roots": [str(path) for path in settings.input_roots],
             "output_roots": [str(path) for path in settings.output_roots],
         }
