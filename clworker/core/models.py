@@ -179,6 +179,19 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Return:
+    """The job of an attempt goes back to the queue; ``counted`` costs it one of its retries."""
+
+    cause: Cause
+    counted: bool = False
+    death: Death | None = None
+
+
+Ending = Outcome | Return
+"""How an attempt ends, if its claim is still held."""
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One attempt at a job, as ``clworker_attempts`` remembers it. Times are Unix milliseconds."""
 

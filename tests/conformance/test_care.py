@@ -74,7 +74,7 @@ def test_a_running_job_ends_and_its_holder_can_write_nothing_more(bench: Bench) 
     assert (cared.job.status, cared.job.progress, cared.job.error_message) == ("error", 30, "cancelled")
     assert causes(bench) == ["cancelled"]
     assert_lost(bench, claim)
-    assert bench.store.claims.rescue("instance-a") == []
+    assert bench.store.rescues.rescue("instance-a") == []
 
 
 def test_the_end_is_never_before_the_start(bench: Bench, clock: Clock) -> None:

@@ -72,11 +72,11 @@ def created_again_by_the_store_and_claimed_by_the_same_instance(bench: Bench, cl
 
 
 def rescued(bench: Bench, claim: Claim) -> None:
-    bench.store.claims.rescue("instance-a")
+    bench.store.rescues.rescue("instance-a")
 
 
 def rescued_and_claimed(bench: Bench, claim: Claim) -> None:
-    bench.store.claims.rescue("instance-a")
+    bench.store.rescues.rescue("instance-a")
     bench.claim("instance-b")
 
 

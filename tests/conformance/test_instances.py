@@ -180,7 +180,7 @@ def test_an_instance_with_an_open_claim_cannot_end_before_it_is_rescued(store: S
     (record,) = store.instances.live()
     assert record.running == 1
     claimed.die()
-    (job,) = store.claims.rescue(claimed.id)
+    (job,) = store.rescues.rescue(claimed.id)
     assert (job.job_id, job.status, job.retry_count) == ("a", "queued", 1)
     assert store.instances.end(claimed.id)
     assert store.instances.live() == []
@@ -193,7 +193,7 @@ def test_a_takeover_frees_jobs_uncounted_and_shuts_the_old_instance_out(
     old = join()
     claims = store.claims.claim(old.id, ["image_resize"], 2)
     store.claims.progress(claims[0], 40)
-    assert sorted(job.job_id for job in store.claims.take_over(old.id)) == ["a", "b"]
+    assert sorted(job.job_id for job in store.rescues.take_over(old.id)) == ["a", "b"]
     assert not store.instances.is_live(old.id)
     assert not store.instances.beat(old.id)
     rows = databases.rows(database, "SELECT status, progress, retry_count FROM jobs")
@@ -208,7 +208,7 @@ def test_a_takeover_frees_jobs_uncounted_and_shuts_the_old_instance_out(
             store.claims.give_back(claim, Cause.STOPPED, counted=False)
     new = join()
     assert [claim.job_id for claim in store.claims.claim(new.id, ["image_resize"], 5)] == ["a", "b", "c"]
-    assert store.claims.take_over(old.id) == []
+    assert store.rescues.take_over(old.id) == []
 
 
 def test_old_instances_are_forgotten_but_not_live_ones_nor_those_that_attempts_name(
@@ -218,7 +218,7 @@ def test_old_instances_are_forgotten_but_not_live_ones_nor_those_that_attempts_n
     databases.insert(database, [{"job_id": "a"}])
     (claim,) = store.claims.claim(named.id, ["image_resize"])
     for member in (gone, named):
-        store.claims.take_over(member.id)
+        store.rescues.take_over(member.id)
     databases.execute(database, "UPDATE clworker_instances SET ended_at = 1 WHERE ended_at IS NOT NULL")
 
     store.instances.prune()
@@ -239,7 +239,7 @@ def test_a_job_that_was_claimed_but_not_started_costs_no_retry(store: Store, joi
     member.start(first)
     member.start(second)
     member.die()
-    assert {job.job_id: job.retry_count for job in store.claims.rescue(member.id)} == {"a": 1, "b": 1, "c": 0}
+    assert {job.job_id: job.retry_count for job in store.rescues.rescue(member.id)} == {"a": 1, "b": 1, "c": 0}
 
 
 @pytest.mark.parametrize("make_unprovable", [_another_boot, _file_gone, _another_file, _another_device])
@@ -249,22 +249,22 @@ def test_where_the_marks_of_starts_are_lost_every_claim_counts_as_started(
     databases.insert(database, [{"job_id": "b"}])
     store.claims.claim(claimed.id, ["image_resize"])
     make_unprovable(claimed, database)
-    assert {job.job_id: job.retry_count for job in store.claims.rescue(claimed.id)} == {"a": 1, "b": 1}
+    assert {job.job_id: job.retry_count for job in store.rescues.rescue(claimed.id)} == {"a": 1, "b": 1}
 
 
 def test_one_whose_heart_beats_after_all_is_not_rescued(store: Store, claimed: Member) -> None:
     (record,) = store.instances.live()
     assert store.instances.beat(claimed.id)
-    assert store.claims.rescue(claimed.id, record.heartbeat) == []
+    assert store.rescues.rescue(claimed.id, record.heartbeat) == []
     assert not store.instances.end(claimed.id, record.heartbeat)
-    assert store.claims.rescue("unheard-of", 0) == []
-    (job,) = store.claims.rescue(claimed.id, record.heartbeat + 1)
+    assert store.rescues.rescue("unheard-of", 0) == []
+    (job,) = store.rescues.rescue(claimed.id, record.heartbeat + 1)
     assert job.job_id == "a"
     assert store.instances.end(claimed.id, record.heartbeat + 1)
 
 
 def test_one_that_was_given_up_takes_back_its_place_but_not_its_job(store: Store, join: Join, claimed: Member) -> None:
-    store.claims.rescue(claimed.id, 0)
+    store.rescues.rescue(claimed.id, 0)
     assert store.instances.end(claimed.id, 0)
     assert not store.instances.beat(claimed.id)
     assert store.instances.regain(claimed.id)

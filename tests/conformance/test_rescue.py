@@ -102,7 +102,7 @@ def test_the_job_of_a_killed_process_is_rescued_once_nothing_of_it_runs(bench: B
         assert victim.process.stdin is not None
         victim.process.stdin.close()
         wait_until(lambda: dead_instances(bench.store) == [victim.instance], "the victim is known to be dead")
-    (job,) = bench.store.claims.rescue(victim.instance)
+    (job,) = bench.store.rescues.rescue(victim.instance)
     assert (job.job_id, job.status, job.progress, job.retry_count) == ("job", "queued", 0, 1)
     assert bench.attempts()[0]["cause"] == "rescued"
     assert bench.store.instances.end(victim.instance)
@@ -130,7 +130,7 @@ def test_a_restart_under_the_same_name_is_not_taken_for_the_dead_one(bench: Benc
     restarted, held = registered(bench)
     bench.claim(restarted.instance)
     assert dead_instances(bench.store) == [former.instance]
-    assert [job.job_id for job in bench.store.claims.rescue(former.instance)] == ["first"]
+    assert [job.job_id for job in bench.store.rescues.rescue(former.instance)] == ["first"]
     assert (bench.row("first")["status"], bench.row("second")["status"]) == ("queued", "processing")
     held.__exit__()
 
@@ -139,7 +139,7 @@ def test_a_restart_under_the_same_name_is_not_taken_for_the_dead_one(bench: Benc
 
 
 def rescue(bench: Bench, claim: Claim) -> ComputeJob:
-    (job,) = bench.store.claims.rescue("instance-a")
+    (job,) = bench.store.rescues.rescue("instance-a")
     assert job == bench.store.jobs.get(claim.job_id)
     return job
 
@@ -181,12 +181,12 @@ def test_all_jobs_of_the_dead_are_rescued_and_no_others(bench: Bench) -> None:
     foreign.delete(bench.path, "deleted")
     before = databases.rows(bench.path, "SELECT * FROM jobs WHERE job_id NOT LIKE 'mine%'")
 
-    assert [job.job_id for job in bench.store.claims.rescue("instance-a")] == ["mine", "mine too"]
+    assert [job.job_id for job in bench.store.rescues.rescue("instance-a")] == ["mine", "mine too"]
 
     assert databases.rows(bench.path, "SELECT * FROM jobs WHERE job_id NOT LIKE 'mine%'") == before
     open_claims = databases.rows(bench.path, "SELECT job_id FROM clworker_attempts WHERE ended_at IS NULL")
     assert open_claims == [{"job_id": "another's"}]
-    assert bench.store.claims.rescue("instance-a") == []
+    assert bench.store.rescues.rescue("instance-a") == []
 
 
 def test_of_two_rescuers_one_rescues(bench: Bench) -> None:
@@ -197,7 +197,7 @@ def test_of_two_rescuers_one_rescues(bench: Bench) -> None:
 
     def rescue_all(_: int) -> list[ComputeJob]:
         together.wait(10)
-        return bench.store.claims.rescue("instance-a")
+        return bench.store.rescues.rescue("instance-a")
 
     with ThreadPoolExecutor(2) as threads:
         rescued = [job for found in threads.map(rescue_all, range(2)) for job in found]
@@ -229,7 +229,7 @@ def test_what_ended_long_ago_is_forgotten_and_nothing_else(bench: Bench, clock: 
         bench.submit(f"job of {instance.worker_id}")
         bench.claim(instance.instance)
     foreign.delete(bench.path, "job of old")
-    bench.store.claims.rescue(old.instance)
+    bench.store.rescues.rescue(old.instance)
     assert bench.store.instances.end(old.instance)
     clock.now += 30 * DAY
     bench.store.instances.prune()

@@ -242,7 +242,7 @@ class JobStates(RuleBasedStateMachine):
             return
         if beats_meanwhile:
             assert self.store.instances.beat(silent.id)
-            assert self.store.claims.rescue(silent.id, record.heartbeat) == []
+            assert self.store.rescues.rescue(silent.id, record.heartbeat) == []
             assert not self.store.instances.end(silent.id, record.heartbeat)
             return
         self.rescue(silent, "fell silent", record.heartbeat)
@@ -261,7 +261,7 @@ class JobStates(RuleBasedStateMachine):
                 row.error_message = f"{who} while it ran the job, {attempt}"
             else:
                 row.status, row.progress, row.retry_count = "queued", 0, row.retry_count + started
-        rescued = self.store.claims.rescue(dead.id, silent_at)
+        rescued = self.store.rescues.rescue(dead.id, silent_at)
         assert sorted(job.job_id for job in rescued) == sorted(expected)
 
     @rule(worker=WORKERS)
@@ -273,7 +273,7 @@ class JobStates(RuleBasedStateMachine):
             expected.append(job_id)
             del self.open[job_id]
             row.status, row.progress = "queued", 0
-        assert sorted(job.job_id for job in self.store.claims.take_over(old.id)) == sorted(expected)
+        assert sorted(job.job_id for job in self.store.rescues.take_over(old.id)) == sorted(expected)
         self.join(worker)
         assert not self.store.instances.beat(old.id)
         assert not self.store.instances.regain(old.id)

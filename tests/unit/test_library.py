@@ -200,5 +200,5 @@ def test_what_closing_cannot_return_is_left_for_a_rescuer(store: Store, made_dat
     repository.close()
     ((instance, lock),) = store.instances.provably_dead()
     assert [Path(lock.path)] == locks(made_database)
-    assert store.claims.rescue(instance) == []
+    assert store.rescues.rescue(instance) == []
     assert store.instances.end(instance)

@@ -40,11 +40,14 @@ def explained(store: Store) -> Iterator[dict[str, list[str]]]:
     """Collect the plan of every statement that is executed in the block."""
     plans: dict[str, list[str]] = {}
 
-    def explain(connection: sa.Connection, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
+    def explain(
+        connection: sa.Connection, _cursor: Any, statement: str, values: Any, _context: Any, many: bool
+    ) -> None:
         if statement.split()[0] in ("SELECT", "UPDATE", "DELETE"):
             driver = connection.connection.driver_connection
             assert driver is not None
-            plans[statement] = [row[3] for row in driver.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
+            first = values[0] if many else values
+            plans[statement] = [row[3] for row in driver.execute(f"EXPLAIN QUERY PLAN {statement}", first)]
 
     sa.event.listen(store.database.engine, "before_cursor_execute", explain)
     yield plans
@@ -71,7 +74,7 @@ def rescue(store: Store) -> None:
     store.claims.claim(INSTANCE.instance, [TASK], limit=3)
     store.instances.end(INSTANCE.instance)
     store.instances.provably_dead()
-    assert len(store.claims.rescue(INSTANCE.instance)) == 3
+    assert len(store.rescues.rescue(INSTANCE.instance)) == 3
     store.instances.end(INSTANCE.instance)
     store.instances.prune()
 

@@ -6,22 +6,41 @@ Every write after a claim demands its token, whose attempt must be open, and its
 from us.
 """
 
-import secrets
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
 from clworker.core.clock import now_ms
-from clworker.core.errors import ClaimLost, InstanceEnded
-from clworker.core.models import Cause, Claim, ComputeJob, ComputeJobStatus, Death, Outcome
+from clworker.core.errors import ClaimLost, InstanceEnded, StoreUnavailable
+from clworker.core.models import Cause, Claim, ComputeJobStatus, Death, Ending, Outcome, Return
 from clworker.core.store.database import Database
-from clworker.core.store.identity import current_boot_id, started_tokens
-from clworker.core.store.instances import lock_of
-from clworker.core.store.schema import LARGEST_WHOLE, JobsTable, attempts, instances, job_of, whole
+from clworker.core.store.queue import Choice, Queue
+from clworker.core.store.schema import JobsTable, attempts, instances
 
-_NAMELESS = "the job's id is no text: no program can name the job, and none can run it"
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """An attempt that is over. ``conclude`` is called in between the proof of the claim and the commit.
+
+    It places the outputs and returns what is to be recorded. Nobody else can claim the job
+    meanwhile, so a late finisher changes neither row nor file. It may be called again, when
+    the commit failed.
+    """
+
+    claim: Claim
+    conclude: Callable[[], Ending]
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What came of handing in settlements, in their order, and asking for jobs."""
+
+    settled: Sequence[Ending | ClaimLost | StoreUnavailable]
+    claims: Sequence[Claim] = ()
+    ended: bool = False
+    """Whether this instance was ended by another, and can claim nothing."""
 
 
 class Claims:
@@ -30,44 +49,59 @@ class Claims:
     def __init__(self, database: Database, jobs: JobsTable) -> None:
         self._database = database
         self._jobs = jobs
-        self._probes: dict[int, sa.CompoundSelect[Any]] = {}
-        self._ours = (
-            sa.select(attempts.c.id)
+        self._queue = Queue(jobs)
+        held = (
+            sa.select(attempts.c.token)
             .join(jobs.table, jobs.columns.job_id == attempts.c.job_id)
             .where(
-                attempts.c.token == sa.bindparam("token"),
                 attempts.c.ended_at.is_(None),
                 jobs.columns.status == str(ComputeJobStatus.PROCESSING),
                 jobs.columns.started_at == attempts.c.started_at,
             )
         )
-        self._older = (
-            sa.select(attempts.c.token).where(attempts.c.job_id == sa.bindparam("job_id")).order_by(attempts.c.id)
-        )
-        self._take = jobs.table.update().where(jobs.columns.id == sa.bindparam("row_id"))
+        self._held_of_these = held.where(attempts.c.token.in_(sa.bindparam("tokens", expanding=True)))
+        self._held_by = held.where(attempts.c.instance == sa.bindparam("instance"))
         self._ended_at = sa.select(instances.c.ended_at).where(instances.c.instance == sa.bindparam("instance"))
+        self._end_job = self._ending_of_jobs()
 
-    def claim(self, instance: str, task_types: Sequence[str], limit: int = 1) -> list[Claim]:
-        """Claim up to ``limit`` queued jobs of these types for idle slots, best first.
+    def claim(self, instance: str, task_types: Sequence[str], limit: int = 1, choose: Choice = len) -> list[Claim]:
+        """Claim up to ``limit`` queued jobs of these types, best first; as many as ``choose`` wants of them.
 
-        The jobs count as handed to a slot from here on. Raises InstanceEnded when this
-        instance was ended by another, and StoreUnavailable.
+        Raises InstanceEnded when this instance was ended by another, and StoreUnavailable.
         """
-        if not self.any_waiting(task_types):
-            return []
+        exchange = self.exchange([], instance, task_types, limit, choose)
+        if exchange.ended:
+            raise InstanceEnded(f"this worker (instance {instance}) was ended by another that took over its name")
+        return list(exchange.claims)
+
+    def exchange(
+        self,
+        settlements: Sequence[Settlement],
+        instance: str,
+        task_types: Sequence[str],
+        limit: int,
+        choose: Choice = len,
+    ) -> Exchange:
+        """Record how attempts ended and claim the next jobs, all in one transaction.
+
+        Each settlement is recorded, or is a claim that was lost, or one that could not be
+        concluded for now, which does not hold up the others. Raises StoreUnavailable; then
+        nothing has changed.
+        """
+        if not settlements and (limit < 1 or not self.any_waiting(task_types)):
+            return Exchange([])
         with self._database.write() as connection:
+            settled = self._settle(connection, settlements)
+            if limit < 1:
+                return Exchange(settled)
             if connection.scalar(self._ended_at, {"instance": instance}) is not None:
-                raise InstanceEnded(f"this worker (instance {instance}) was ended by another that took over its name")
-            claims: list[Claim] = []
-            while not claims and (rows := self._next_rows(connection, task_types, limit)):
-                named = [row for row in rows if self._has_name(connection, row)]
-                claims = [self._open_attempt(connection, instance, row) for row in named]
-            return claims
+                return Exchange(settled, ended=True)
+            return Exchange(settled, self._queue.take(connection, instance, task_types, limit, choose))
 
     def any_waiting(self, task_types: Sequence[str]) -> bool:
         """Tell whether a job of these types is queued, without locking anybody out."""
         with self._database.read() as connection:
-            return bool(self._next_rows(connection, task_types, 1))
+            return not self._queue.is_empty(connection, task_types)
 
     def progress(self, claim: Claim, percent: int) -> None:
         """Write a running job's progress, 0 to 99. Raises ClaimLost, StoreUnavailable."""
@@ -77,29 +111,17 @@ class Claims:
         """Write fields of a job that goes on running. Raises ClaimLost, StoreUnavailable."""
         with self._database.write() as connection:
             self._prove(connection, claim)
-            self._update(connection, claim, **fields)
+            update_held(connection, self._jobs, claim, **fields)
 
     def finish(self, claim: Claim, outcome: Outcome, place_outputs: Callable[[], None] = lambda: None) -> None:
-        """Record the outcome; ``place_outputs`` runs between the proof of the claim and the commit.
+        """Record the outcome of one job.
 
-        Nobody else can claim the job in between, so a late finisher changes neither row nor
-        file. What ``place_outputs`` raises undoes the transaction. Raises ClaimLost,
-        StoreUnavailable.
+        What ``place_outputs`` raises undoes the transaction. Raises ClaimLost, StoreUnavailable.
         """
         with self._database.write() as connection:
             self._prove(connection, claim)
             place_outputs()
-            done = outcome.status is ComputeJobStatus.COMPLETED
-            self._update(
-                connection,
-                claim,
-                status=str(outcome.status),
-                output=outcome.output,
-                error_message=outcome.error_message,
-                completed_at=max(now_ms(), claim.started_at),
-                **({"progress": 100} if done else {}),
-            )
-            _close_attempts(connection, outcome.cause, outcome.death, attempts.c.token == claim.token)
+            self._record(connection, [(claim, outcome)])
 
     def give_back(self, claim: Claim, cause: Cause, *, counted: bool, death: Death | None = None) -> None:
         """Return the job to the queue; ``counted`` costs it one of its retries.
@@ -108,213 +130,143 @@ class Claims:
         """
         with self._database.write() as connection:
             self._prove(connection, claim)
-            retries = {"retry_count": claim.job.retry_count + 1} if counted else {}
-            self._update(connection, claim, status=str(ComputeJobStatus.QUEUED), progress=0, **retries)
-            _close_attempts(connection, cause, death, attempts.c.token == claim.token)
+            self._record(connection, [(claim, Return(cause, counted, death))])
 
     def abandon(self, claim: Claim) -> None:
         """Close the attempt of a claim that is lost; the job is left alone. Raises StoreUnavailable."""
         with self._database.write() as connection:
-            _close_attempts(connection, Cause.SUPERSEDED, None, attempts.c.token == claim.token)
+            close_attempts(connection, Cause.SUPERSEDED, None, attempts.c.token == claim.token)
 
     def held(self, instance: str) -> frozenset[str]:
         """Return the tokens of the claims that the instance still holds."""
-        columns = self._jobs.columns
-        query = (
-            sa.select(attempts.c.token)
-            .join(self._jobs.table, columns.job_id == attempts.c.job_id)
-            .where(
-                attempts.c.instance == instance,
-                attempts.c.ended_at.is_(None),
-                columns.status == str(ComputeJobStatus.PROCESSING),
-                columns.started_at == attempts.c.started_at,
-            )
-        )
         with self._database.read() as connection:
-            return frozenset(connection.scalars(query))
+            return frozenset(connection.scalars(self._held_by, {"instance": instance}))
 
-    def rescue(self, instance: str, silent_at: int | None = None) -> list[ComputeJob]:
-        """Take the jobs of a dead instance from it; return them as they now stand.
+    def _settle(
+        self, connection: sa.Connection, settlements: Sequence[Settlement]
+    ) -> list[Ending | ClaimLost | StoreUnavailable]:
+        held = self._held(connection, [settlement.claim for settlement in settlements])
+        results: list[Ending | ClaimLost | StoreUnavailable] = []
+        endings: list[tuple[Claim, Ending]] = []
+        for settlement in settlements:
+            if settlement.claim.token not in held:
+                results.append(_loss_of(settlement.claim))
+                close_attempts(connection, Cause.SUPERSEDED, None, attempts.c.token == settlement.claim.token)
+                continue
+            try:
+                ending = settlement.conclude()
+            except StoreUnavailable as failure:
+                results.append(failure)
+            else:
+                results.append(ending)
+                endings.append((settlement.claim, ending))
+        if endings:
+            self._record(connection, endings)
+        return results
 
-        A job that had started costs a retry, and ends in ``error`` when none is left. The
-        caller has proven the death, or judges by heartbeats that stay at ``silent_at``: then
-        nothing is done if they have gone on. Raises StoreUnavailable.
-        """
-        with self._database.write() as connection:
-            worker = connection.execute(sa.select(instances).where(instances.c.instance == instance)).one_or_none()
-            if silent_at is not None and (worker is None or worker.heartbeat != silent_at):
-                return []
-            rescued = [
-                self._rescue_one(connection, claim, started, _obituary(worker, silent_at))
-                for claim, started in self._open_claims(connection, instance, _started_tokens(worker))
-            ]
-            _close_attempts(connection, Cause.SUPERSEDED, None, attempts.c.instance == instance)
-        return rescued
-
-    def take_over(self, instance: str) -> list[ComputeJob]:
-        """End an instance in favour of another; its jobs go back to the queue uncounted.
-
-        Returns them as they now stand. Raises StoreUnavailable.
-        """
-        with self._database.write() as connection:
-            claims = [claim for claim, _ in self._open_claims(connection, instance, None)]
-            for claim in claims:
-                self._update(connection, claim, status=str(ComputeJobStatus.QUEUED), progress=0)
-            freed = [self._job(connection, claim.job_id) for claim in claims]
-            _close_attempts(connection, Cause.TAKEOVER, None, attempts.c.instance == instance)
-            connection.execute(instances.update().where(instances.c.instance == instance).values(ended_at=now_ms()))
-        return freed
-
-    def _next_rows(self, connection: sa.Connection, task_types: Iterable[str], limit: int) -> list[sa.Row[Any]]:
-        wanted = list(dict.fromkeys(task_types))
-        if not wanted:
-            return []
-        values = {f"task_type_{number}": task_type for number, task_type in enumerate(wanted)}
-        found = list(connection.execute(self._probe(len(wanted)), {**values, "limit": limit}))
-        found.sort(key=_claim_key)
-        return found[:limit]
-
-    def _probe(self, types: int) -> sa.CompoundSelect[Any]:
-        """Return the query for the first jobs of so many task types: one look into the index for each."""
-        if types not in self._probes:
-            columns = self._jobs.columns
-            each = [
-                sa.select(columns.id, *self._jobs.selected())
-                .where(
-                    # The literal lets SQLite prove that the partial index fits.
-                    columns.status == sa.literal_column("'queued'"),
-                    columns.task_type == sa.bindparam(f"task_type_{number}"),
-                    columns.job_id.is_not(None),
-                )
-                .order_by(*self._jobs.claim_order())
-                .limit(sa.bindparam("limit"))
-                .subquery(f"type_{number}")
-                for number in range(types)
-            ]
-            self._probes[types] = sa.union_all(*map(sa.select, each))
-        return self._probes[types]
-
-    def _has_name(self, connection: sa.Connection, row: sa.Row[Any]) -> bool:
-        """Tell whether the job can be found by the id that we read; one that cannot ends in ``error``."""
-        if isinstance(row.job_id, str):
-            # What is no UTF-8 was read with replacement characters, which are no longer what stands there.
-            if "\N{REPLACEMENT CHARACTER}" not in row.job_id:
-                return True
-            if connection.scalar(self._jobs.with_id(row.job_id).with_only_columns(self._jobs.columns.id)) == row.id:
-                return True
-        ended = {"status": str(ComputeJobStatus.ERROR), "error_message": _NAMELESS, "completed_at": now_ms()}
-        connection.execute(self._take, {"row_id": row.id, **ended})
-        return False
-
-    def _open_attempt(self, connection: sa.Connection, instance: str, row: sa.Row[Any]) -> Claim:
-        job = job_of(row)
+    def _record(self, connection: sa.Connection, endings: Sequence[tuple[Claim, Ending]]) -> None:
         now = now_ms()
-        # Strictly later than any earlier claim, even when the clock went back.
-        before = job.started_at or 0
-        started_at = max(now, before + 1) if before < LARGEST_WHOLE else now
-        older = connection.scalars(self._older, {"job_id": job.job_id}).all()
-        if older:
-            _close_attempts(connection, Cause.SUPERSEDED, None, attempts.c.job_id == job.job_id)
-        claimed: dict[str, Any] = {
-            "status": str(ComputeJobStatus.PROCESSING),
-            "progress": 0,
-            "started_at": started_at,
-            "completed_at": None,
-            "output": None,
-            "error_message": None,
-        }
-        connection.execute(self._take, {"row_id": row.id, **self._jobs.values(**claimed, updated_at=now)})
-        token = secrets.token_hex(8)
-        connection.execute(
-            attempts.insert(),
-            {
-                "job_id": job.job_id,
-                "instance": instance,
-                "token": token,
-                "started_at": started_at,
-                "handed_at": now,
-            },
-        )
-        held = replace(job, **claimed, updated_at=now if "updated_at" in self._jobs.columns else None)
-        return Claim(held, token, started_at, tuple(older))
+        connection.execute(self._end_job, [_fields_of(claim, ending, now) for claim, ending in endings])
+        connection.execute(_END_ATTEMPT, [_closing(claim.token, ending, now) for claim, ending in endings])
 
-    def _open_claims(
-        self, connection: sa.Connection, instance: str, marked: frozenset[str] | None
-    ) -> list[tuple[Claim, bool]]:
-        """Return the claims that an instance holds, each with whether its job had started."""
-        rows = connection.execute(
-            sa.select(attempts.c.token, attempts.c.started_at, attempts.c.handed_at, attempts.c.job_id).where(
-                attempts.c.instance == instance, attempts.c.ended_at.is_(None)
+    def _ending_of_jobs(self) -> sa.Update:
+        """Return the update that ends a run of a job; NULL leaves the progress and the retries as they are."""
+        columns = self._jobs.columns
+        return (
+            self._jobs.table.update()
+            .where(
+                columns.job_id == sa.bindparam("which"),
+                columns.status == str(ComputeJobStatus.PROCESSING),
+                columns.started_at == sa.bindparam("witness"),
             )
-        ).all()
-        claims = []
-        for row in rows:
-            job = connection.execute(
-                self._jobs.with_id(row.job_id).where(
-                    self._jobs.columns.status == str(ComputeJobStatus.PROCESSING),
-                    self._jobs.columns.started_at == row.started_at,
+            .values(
+                **self._jobs.values(
+                    status=sa.bindparam("new_status"),
+                    progress=sa.func.coalesce(sa.bindparam("new_progress", type_=sa.Integer), columns.progress),
+                    output=sa.bindparam("new_output", type_=columns[self._jobs.result_name].type),
+                    error_message=sa.bindparam("new_message", type_=columns.error_message.type),
+                    completed_at=sa.bindparam("ended_at"),
+                    retry_count=sa.func.coalesce(sa.bindparam("retries", type_=sa.Integer), columns.retry_count),
+                    updated_at=sa.bindparam("now"),
                 )
-            ).one_or_none()
-            if job is not None:
-                started = row.handed_at is not None and (marked is None or row.token in marked)
-                claims.append((Claim(job_of(job), row.token, row.started_at), started))
-        return claims
-
-    def _rescue_one(self, connection: sa.Connection, claim: Claim, started: bool, obituary: str) -> ComputeJob:
-        job = claim.job
-        if started and job.retry_count >= job.max_retries:
-            message = f"{obituary} while it ran the job, attempt {claim.attempt} of {job.max_retries + 1}"
-            self._update(
-                connection,
-                claim,
-                status=str(ComputeJobStatus.ERROR),
-                error_message=message,
-                completed_at=max(now_ms(), claim.started_at),
             )
-        else:
-            retries = {"retry_count": job.retry_count + 1} if started else {}
-            self._update(connection, claim, status=str(ComputeJobStatus.QUEUED), progress=0, **retries)
-        _close_attempts(connection, Cause.RESCUED, None, attempts.c.token == claim.token)
-        return self._job(connection, job.job_id)
+        )
 
-    def _job(self, connection: sa.Connection, job_id: str) -> ComputeJob:
-        return job_of(connection.execute(self._jobs.with_id(job_id)).one())
+    def _held(self, connection: sa.Connection, claims: Sequence[Claim]) -> frozenset[str]:
+        if not claims:
+            return frozenset()
+        return frozenset(connection.scalars(self._held_of_these, {"tokens": [claim.token for claim in claims]}))
 
     def _prove(self, connection: sa.Connection, claim: Claim) -> None:
-        if connection.scalar(self._ours, {"token": claim.token}) is None:
-            raise ClaimLost(f"the claim on job {claim.job_id} is gone; what this attempt did is not recorded")
-
-    def _update(self, connection: sa.Connection, claim: Claim, **fields: Any) -> None:
-        values = self._jobs.values(updated_at=now_ms(), **fields)
-        if values:
-            connection.execute(self._jobs.table.update().where(*self._witness(claim)).values(**values))
-
-    def _witness(self, claim: Claim) -> list[sa.ColumnElement[bool]]:
-        columns = self._jobs.columns
-        return [
-            columns.job_id == claim.job_id,
-            columns.status == str(ComputeJobStatus.PROCESSING),
-            columns.started_at == claim.started_at,
-        ]
+        if not self._held(connection, [claim]):
+            raise _loss_of(claim)
 
 
-def _claim_key(row: Any) -> tuple[int, int, int]:
-    return (-(whole(row.priority) or 0), whole(row.created_at) or 0, row.id)
+def _loss_of(claim: Claim) -> ClaimLost:
+    return ClaimLost(f"the claim on job {claim.job_id} is gone; what this attempt did is not recorded")
 
 
-def _started_tokens(worker: sa.Row[Any] | None) -> frozenset[str] | None:
-    # What a crash of the host has left of the file is no proof that a job had not started.
-    return started_tokens(lock_of(worker)) if worker is not None and worker.boot_id == current_boot_id() else None
+def _fields_of(claim: Claim, ending: Ending, now: int) -> dict[str, Any]:
+    fields: dict[str, Any] = {"which": claim.job_id, "witness": claim.started_at, "now": now}
+    if isinstance(ending, Return):
+        retries = claim.job.retry_count + 1 if ending.counted else None
+        return fields | {
+            "new_status": str(ComputeJobStatus.QUEUED),
+            "new_progress": 0,
+            "new_output": None,
+            "new_message": None,
+            "ended_at": None,
+            "retries": retries,
+        }
+    return fields | {
+        "new_status": str(ending.status),
+        "new_progress": 100 if ending.status is ComputeJobStatus.COMPLETED else None,
+        "new_output": ending.output,
+        "new_message": ending.error_message,
+        "ended_at": max(now, claim.started_at),
+        "retries": None,
+    }
 
 
-def _obituary(worker: sa.Row[Any] | None, silent_at: int | None) -> str:
-    who = "the worker" if worker is None else f"worker {worker.worker_id} on host {worker.host}"
-    return f"{who} died" if silent_at is None else f"{who} fell silent"
+_CLOSING = ("ended_at", "cause", "signal", "exit_code", "peak_memory_kib")
+_END_ATTEMPT = (
+    attempts.update()
+    .where(attempts.c.token == sa.bindparam("which"), attempts.c.ended_at.is_(None))
+    .values(
+        {name: sa.bindparam(f"new_{name}") for name in ("ended_at", "cause", "signal", "exit_code", "peak_memory_kib")}
+    )
+)
 
 
-def _close_attempts(
-    connection: sa.Connection, cause: Cause, death: Death | None, which: sa.ColumnElement[bool]
-) -> None:
+def _closing(token: str, ending: Ending, now: int) -> dict[str, Any]:
+    death = ending.death or Death()
+    return {
+        "which": token,
+        "new_ended_at": now,
+        "new_cause": str(ending.cause),
+        "new_signal": death.signal,
+        "new_exit_code": death.exit_code,
+        "new_peak_memory_kib": death.peak_memory_kib,
+    }
+
+
+def update_held(connection: sa.Connection, jobs: JobsTable, claim: Claim, **fields: Any) -> None:
+    """Write fields of a job for as long as the claim's witness stands."""
+    values = jobs.values(updated_at=now_ms(), **fields)
+    if values:
+        connection.execute(
+            jobs.table.update()
+            .where(
+                jobs.columns.job_id == claim.job_id,
+                jobs.columns.status == str(ComputeJobStatus.PROCESSING),
+                jobs.columns.started_at == claim.started_at,
+            )
+            .values(**values)
+        )
+
+
+def close_attempts(connection: sa.Connection, cause: Cause, death: Death | None, which: sa.ColumnElement[bool]) -> None:
+    """Close open attempts, saying why and how they ended."""
     death = death or Death()
     connection.execute(
         attempts.update()

@@ -6,6 +6,7 @@ from clworker.core.store.claims import Claims
 from clworker.core.store.database import BUSY_TIMEOUT, Database
 from clworker.core.store.instances import Instances
 from clworker.core.store.jobs import Jobs
+from clworker.core.store.rescues import Rescues
 from clworker.core.store.schema import open_schema
 
 
@@ -25,6 +26,7 @@ class Store:
             raise
         self.jobs = Jobs(self.database, table)
         self.claims = Claims(self.database, table)
+        self.rescues = Rescues(self.database, table)
         self.care = Care(self.database, table)
         self.instances = Instances(self.database)
 

@@ -42,7 +42,7 @@ async def register(
         for rival in rivals:
             if candidate.takeover:
                 _log.warning("taking over from another worker of this name", other=rival.instance, host=rival.host)
-                for job in await ledger.call(store.claims.take_over, rival.instance):
+                for job in await ledger.call(store.rescues.take_over, rival.instance):
                     on_freed(job)
             elif rival.alive or await _shows_life(store, ledger, rival, stop):
                 raise NameTaken(
@@ -50,7 +50,7 @@ async def register(
                     "choose another with --worker-id, or end that one with --takeover"
                 )
             else:
-                for job in await ledger.call(store.claims.rescue, rival.instance, rival.heartbeat):
+                for job in await ledger.call(store.rescues.rescue, rival.instance, rival.heartbeat):
                     on_freed(job)
                 await ledger.call(store.instances.end, rival.instance, rival.heartbeat)
 

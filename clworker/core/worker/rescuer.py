@@ -33,7 +33,7 @@ class Rescuer:
         """
         store, record = self._around.store, dead.record
         silent_at = record.heartbeat if silent else None
-        for job in await self._call(store.claims.rescue, record.instance, silent_at):
+        for job in await self._call(store.rescues.rescue, record.instance, silent_at):
             _log.warning(
                 "job of a dead worker rescued",
                 job_id=job.job_id,
