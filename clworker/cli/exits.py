@@ -11,9 +11,9 @@ from clworker.core import app
 from clworker.core.errors import (
     BrokerUnavailable,
     ClworkerError,
+    DatabaseTrouble,
     Interrupted,
     SettingsError,
-    StoreUnavailable,
     UsageFault,
 )
 from clworker.core.printable import printable
@@ -31,7 +31,7 @@ SIGNALLED = 128
 _CODES: dict[type[ClworkerError], int] = {
     SettingsError: USAGE,
     UsageFault: USAGE,
-    StoreUnavailable: UNAVAILABLE,
+    DatabaseTrouble: UNAVAILABLE,
     BrokerUnavailable: UNAVAILABLE,
 }
 

@@ -55,7 +55,7 @@ def _print_csv(rows: Sequence[Row]) -> None:
     writer = csv.DictWriter(sys.stdout, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow({name: _json(value) if _is_nested(value) else value for name, value in row.items()})
+        writer.writerow({name: None if value is None else _text(value) for name, value in row.items()})
 
 
 def _table(rows: Sequence[Sequence[Any]], headings: Sequence[str]) -> str:
@@ -66,8 +66,11 @@ def _table(rows: Sequence[Sequence[Any]], headings: Sequence[str]) -> str:
 
 
 def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
+    return "-" if value is None else _text(value)
+
+
+def _text(value: Any) -> str:
+    """Say a value in one line, which no terminal takes for orders: CSV too is looked at on one."""
     return printable(_json(value) if _is_nested(value) else str(value))
 
 

@@ -42,8 +42,16 @@ class SchemaMismatch(UsageFault):
     """The database holds tables that this version of clworker does not know."""
 
 
-class StoreUnavailable(ClworkerError):
+class DatabaseTrouble(ClworkerError):
+    """The database cannot be used."""
+
+
+class StoreUnavailable(DatabaseTrouble):
     """The database is out of reach."""
+
+
+class DatabaseLost(DatabaseTrouble):
+    """The database is damaged or was replaced by another one: no waiting helps."""
 
 
 class BrokerUnavailable(ClworkerError):

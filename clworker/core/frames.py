@@ -13,18 +13,23 @@ from typing import Any
 Message = dict[str, Any]
 _LENGTH = struct.Struct("!I")
 _CHUNK = 1 << 18
+LARGEST = 64 << 20
+"""Bytes of one message: far more than any of ours has, so a greater length is none."""
 
 
 def encode(message: Message) -> bytes:
     """Return the bytes of one frame.
 
     Both ends are Python, so NaN and infinity pass: a job's params may hold them, and it is
-    for the task's schema to refuse them. Raises ValueError for what is nested too deeply.
+    for the task's schema to refuse them. Raises ValueError for what is nested too deeply or
+    larger than ``LARGEST``.
     """
     try:
         body = json.dumps(message, separators=(",", ":")).encode()
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    if len(body) > LARGEST:
+        raise ValueError(f"it has {len(body)} bytes, more than {LARGEST}")
     return _LENGTH.pack(len(body)) + body
 
 
@@ -42,6 +47,8 @@ class Decoder:
         self._buffer += data
         while len(self._buffer) >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(self._buffer)
+            if length > LARGEST:
+                raise ValueError("it is no message of clworker")
             end = _LENGTH.size + length
             if len(self._buffer) < end:
                 return
@@ -49,6 +56,8 @@ class Decoder:
                 message = json.loads(self._buffer[_LENGTH.size : end])
             except RecursionError:
                 raise ValueError("it is nested too deeply") from None
+            if not isinstance(message, dict):
+                raise ValueError("it is no message of clworker")
             del self._buffer[:end]
             yield message
 

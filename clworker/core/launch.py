@@ -5,6 +5,7 @@ inherit. What is heavy to import is imported while the nursery loads the plugins
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from typing import TYPE_CHECKING
@@ -12,12 +13,15 @@ from typing import TYPE_CHECKING
 from clworker.core.errors import Interrupted
 from clworker.core.models import ComputeJob
 from clworker.core.settings import Settings
+from clworker.core.store.filesystem import network_file_system
 from clworker.core.store.identity import Instance, InstanceLock, Role
 from clworker.core.worker.signals import StopRequest, stop_requests
 from clworker.core.worker.slots import Nursery
 
 if TYPE_CHECKING:
     from clworker.core.worker.supervisor import ComputeWorker
+
+_log = logging.getLogger("clworker.worker")
 
 
 async def run_once(settings: Settings) -> ComputeJob | None:
@@ -73,6 +77,7 @@ async def started_worker(
         ledger = stack.enter_context(closing(Ledger()))
         store = await ledger.call(Store, settings.database_url)
         stack.callback(store.close)
+        _warn_of_network(store.database.path)
         # Only a worker that stays has a stable client id: of that there may be one at a time.
         client_id = f"clworker-{settings.worker_id}" if role is Role.RUN else None
         stack.callback(shutdown_broadcaster)
@@ -86,3 +91,13 @@ async def started_worker(
         around = Surroundings(settings, store, ledger, get_broadcaster(settings, client_id), return_jobs)
         async with ComputeWorker(around, identity, pool, stop) as worker:
             yield worker
+
+
+def _warn_of_network(database_path: str) -> None:
+    file_system = network_file_system(database_path)
+    if file_system is not None:
+        _log.warning(
+            "the database is on a network file system, where only programs of one machine may use it: its log "
+            "(WAL) needs memory that they share; use a local disk",
+            extra={"file_system": file_system, "database": database_path},
+        )

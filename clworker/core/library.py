@@ -1,17 +1,18 @@
 """For programs that embed clworker's core: the engine's repository protocol over our store."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 from cl_ml_tools import Job
 
-from clworker.core.errors import ClaimLost
+from clworker.core.errors import ClaimLost, StoreUnavailable
 from clworker.core.models import Cause, Claim, ComputeJob, ComputeJobStatus, NewJob, Outcome
-from clworker.core.store.identity import Instance, InstanceLock, Role
+from clworker.core.store.identity import Instance, InstanceLock, Role, mark_started
 from clworker.core.store.store import Store
 
-# A repository sends no heartbeats; its lock alone tells whether it lives.
 _HEARTBEAT_INTERVAL = 30.0
 _FIELDS = {"status", "progress", "output", "error_message", "started_at", "completed_at", "retry_count", "priority"}
 _AMENDABLE = {"progress", "output", "error_message", "retry_count", "priority"}
@@ -21,7 +22,8 @@ class SQLAlchemyJobRepository:
     """Implements ``cl_ml_tools.JobRepository`` over a Store.
 
     A job fetched here is claimed as a worker claims it: its updates are fenced, and refused
-    once the claim is lost. Use one repository in one thread, and close it at the end.
+    once the claim is lost. Use one repository in one thread, and close it at the end. From
+    the first claim on, a thread of its own writes the heartbeats that others judge it by.
     """
 
     def __init__(self, store: Store, worker_id: str = "library") -> None:
@@ -30,6 +32,8 @@ class SQLAlchemyJobRepository:
         self._claims: dict[str, Claim] = {}
         self._instance: Instance | None = None
         self._lock: InstanceLock | None = None
+        self._closed = Event()
+        self._heart: Thread | None = None
 
     def add_job(self, job: Job, created_by: str | None = None, priority: int | None = None) -> str:
         """Queue a job and return its id. Raises StoreUnavailable."""
@@ -66,6 +70,7 @@ class SQLAlchemyJobRepository:
         """Claim the next queued job of these types, atomically; None when nothing waits."""
         for claim in self._store.claims.claim(self._registered().instance, task_types):
             self._claims[claim.job_id] = claim
+            self._mark_started()
             return _engine_job(claim.job)
         return None
 
@@ -76,6 +81,9 @@ class SQLAlchemyJobRepository:
 
     def close(self) -> None:
         """Return what was fetched and not ended, uncounted, and end this instance."""
+        self._closed.set()
+        if self._heart is not None:
+            self._heart.join()
         for claim in self._claims.values():
             try:
                 self._store.claims.give_back(claim, Cause.STOPPED, counted=False)
@@ -93,7 +101,22 @@ class SQLAlchemyJobRepository:
             self._lock = InstanceLock(Path(self._store.database.path), instance)
             self._store.instances.register(instance, self._lock.file)
             self._instance = instance
+            self._closed.clear()
+            self._heart = Thread(target=self._beat, args=[instance], name="clworker-heartbeat", daemon=True)
+            self._heart.start()
         return self._instance
+
+    def _beat(self, instance: Instance) -> None:
+        while not self._closed.wait(instance.heartbeat_interval):
+            with suppress(StoreUnavailable):
+                if not self._store.instances.beat(instance.instance):
+                    self._store.instances.regain(instance.instance)
+
+    def _mark_started(self) -> None:
+        assert self._lock is not None
+        # In this order no mark of a running job is overwritten before it stands elsewhere.
+        for place, claim in enumerate(self._claims.values()):
+            mark_started(self._lock.fd, place, claim.token)
 
     def _update_claimed(self, claim: Claim, fields: dict[str, Any]) -> None:
         status = ComputeJobStatus(fields.get("status", ComputeJobStatus.PROCESSING))

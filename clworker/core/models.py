@@ -7,6 +7,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+LARGEST_JSON = 4 << 20
+"""Bytes of JSON in one column: to decode the most crowded ones of this size holds a process up for 0.5 s."""
 CANCELLED = "cancelled"
 """The message of a job that an operator has ended; cli.md fixes it."""
 
@@ -102,6 +104,7 @@ class Cause(StrEnum):
     TIME_LIMIT = "time-limit"
     MEMORY_LIMIT = "memory-limit"
     DIED = "died"
+    OUT_OF_MEMORY = "out-of-memory"
     STOPPED = "stopped"
     NEVER_STARTED = "never-started"
     RESCUED = "rescued"
@@ -143,11 +146,14 @@ class Death:
     signal: int | None = None
     exit_code: int | None = None
     peak_memory_kib: int | None = None
+    out_of_memory: bool = False
+    """Whether it was the kernel that killed it, for want of memory."""
 
     def __str__(self) -> str:
         """Say it for people, as what the process did: ``was killed by SIGSEGV at 310 MiB``."""
         if self.signal is not None:
-            how = f"was killed by {signal_name(self.signal)}"
+            why = " (out of memory)" if self.out_of_memory else ""
+            how = f"was killed by {signal_name(self.signal)}{why}"
         elif self.exit_code is not None:
             how = f"ended with exit code {self.exit_code}"
         else:

@@ -3,10 +3,10 @@
 import logging
 from typing import Any
 
-_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 """What each record has, or gets from a formatter."""
 
 
 def extras(record: logging.LogRecord) -> dict[str, Any]:
     """Return what was logged with ``extra=``."""
-    return {name: value for name, value in vars(record).items() if name not in _EVERY_RECORD}
+    return {name: value for name, value in vars(record).items() if name not in EVERY_RECORD}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from clworker.core import parsing
-from clworker.core.errors import SettingsError
+from clworker.core.errors import PathRefused, SettingsError
 from clworker.core.secrets import masked_whole
 
 Value = TypeVar("Value")
@@ -102,7 +102,12 @@ class Settings(TaskSettings, BrokerSettings):
         return (self.storage_dir, *self.allow_dirs)
 
     def job_dir(self, job_id: str) -> Path:
-        """Return the folder that holds the files of one job."""
+        """Return the folder that holds the files of one job.
+
+        Raises PathRefused for an id that would lead elsewhere: ids come from other programs.
+        """
+        if job_id in ("", ".", "..") or "/" in job_id or "\0" in job_id:
+            raise PathRefused(f"no folder can belong to the job {job_id!r}: its id is no name of a folder")
         return self.storage_dir / "jobs" / job_id
 
 
@@ -284,5 +289,6 @@ def _make_data_folder(path: Path) -> None:
     except OSError as fault:
         reason = fault.strerror or str(fault)
         raise SettingsError([f"CL_SERVER_DIR: cannot create the folder {str(path)!r}: {reason}"]) from fault
-    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+    # A file system that went read-only is no fault of the setting: the database will say so, if it must.
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK) and not os.statvfs(path).f_flag & os.ST_RDONLY:
         raise SettingsError([f"CL_SERVER_DIR: the folder {str(path)!r} is not writable by this user"])

@@ -98,10 +98,10 @@ def _exception_as_text(_logger: Any, _method: str, event: Event) -> Event:
 
 def _without_control_characters(_logger: Any, _method: str, event: Event) -> Event:
     """Keep what tasks and other programs say from driving the terminal."""
-    for key, value in event.items():
-        if isinstance(value, str):
-            event[key] = printable(value, keep="\n" if key == "exception" else "")
-    return event
+    return {
+        printable(key): printable(value, keep="\n" if key == "exception" else "") if isinstance(value, str) else value
+        for key, value in event.items()
+    }
 
 
 def _mask(_logger: Any, _method: str, event: Event) -> Event:

@@ -37,7 +37,8 @@ def check_inputs(inputs: Sequence[Path]) -> None:
     for path in inputs:
         try:
             status = path.stat()
-            os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+            if stat.S_ISREG(status.st_mode):  # to open a pipe or a device would do something to it
+                os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
         except FileNotFoundError:
             raise UsageFault(f"input file not found: {path}") from None
         except (OSError, ValueError) as failure:

@@ -9,29 +9,13 @@ from threading import Barrier, Thread
 import pytest
 
 from clworker.core.errors import ClaimLost, InstanceEnded
-from clworker.core.models import Cause
-from clworker.core.store.identity import Instance, InstanceLock, LockFile, Role
+from clworker.core.models import Cause, Outcome
+from clworker.core.store.identity import Role
 from clworker.core.store.store import Store
-from tests.support import databases
+from tests.support import databases, foreign
+from tests.support.instances import Member
 
 NAME = "worker-1"
-
-
-class Member:
-    """An instance with its lock, until it dies."""
-
-    def __init__(self, database: Path, role: Role = Role.RUN, name: str = NAME) -> None:
-        self.instance = Instance.new(name, role, 30.0)
-        self.id = self.instance.instance
-        self.lock = InstanceLock(database, self.instance)
-        self.lock.needed_as_proof = True
-        self.file: LockFile = self.lock.file
-
-    def die(self) -> None:
-        """Let go of the lock, as the kernel does for a killed process."""
-        if self.lock.fd >= 0:
-            self.lock.__exit__()
-            self.lock.fd = -1
 
 
 Join = Callable[..., Member]
@@ -186,7 +170,8 @@ def claimed(store: Store, join: Join, database: Path) -> Member:
     """A registered instance that has a claim on job ``a``."""
     databases.insert(database, [{"job_id": "a"}])
     member = join()
-    store.claims.claim(member.id, ["image_resize"])
+    (claim,) = store.claims.claim(member.id, ["image_resize"])
+    member.start(claim)
     return member
 
 
@@ -245,3 +230,71 @@ def test_old_instances_are_forgotten_but_not_live_ones_nor_those_that_attempts_n
     left = databases.rows(database, "SELECT instance FROM clworker_instances")
     assert left == [{"instance": living.id}]
     assert databases.rows(database, "SELECT * FROM clworker_attempts") == []
+
+
+def test_a_job_that_was_claimed_but_not_started_costs_no_retry(store: Store, join: Join, database: Path) -> None:
+    databases.insert(database, [{"job_id": job, "created_at": number} for number, job in enumerate("abc")])
+    member = join()
+    first, second, _ = store.claims.claim(member.id, ["image_resize"], 3)
+    member.start(first)
+    member.start(second)
+    member.die()
+    assert {job.job_id: job.retry_count for job in store.claims.rescue(member.id)} == {"a": 1, "b": 1, "c": 0}
+
+
+@pytest.mark.parametrize("make_unprovable", [_another_boot, _file_gone, _another_file, _another_device])
+def test_where_the_marks_of_starts_are_lost_every_claim_counts_as_started(
+    store: Store, claimed: Member, database: Path, make_unprovable: Callable[[Member, Path], None]
+) -> None:
+    databases.insert(database, [{"job_id": "b"}])
+    store.claims.claim(claimed.id, ["image_resize"])
+    make_unprovable(claimed, database)
+    assert {job.job_id: job.retry_count for job in store.claims.rescue(claimed.id)} == {"a": 1, "b": 1}
+
+
+def test_one_whose_heart_beats_after_all_is_not_rescued(store: Store, claimed: Member) -> None:
+    (record,) = store.instances.live()
+    assert store.instances.beat(claimed.id)
+    assert store.claims.rescue(claimed.id, record.heartbeat) == []
+    assert not store.instances.end(claimed.id, record.heartbeat)
+    assert store.claims.rescue("unheard-of", 0) == []
+    (job,) = store.claims.rescue(claimed.id, record.heartbeat + 1)
+    assert job.job_id == "a"
+    assert store.instances.end(claimed.id, record.heartbeat + 1)
+
+
+def test_one_that_was_given_up_takes_back_its_place_but_not_its_job(store: Store, join: Join, claimed: Member) -> None:
+    store.claims.rescue(claimed.id, 0)
+    assert store.instances.end(claimed.id, 0)
+    assert not store.instances.beat(claimed.id)
+    assert store.instances.regain(claimed.id)
+    assert store.instances.regain(claimed.id)  # whoever of it asks twice has it still
+    assert store.instances.beat(claimed.id)
+    assert store.claims.held(claimed.id) == frozenset()
+    assert _rivals(store, join(registered=False)) == [claimed.id]
+
+
+def test_a_place_that_went_to_another_cannot_be_taken_back(store: Store, join: Join) -> None:
+    old, once = join(), join(Role.ONCE)
+    for member in (old, once):
+        assert store.instances.end(member.id)
+    join()
+    assert not store.instances.regain(old.id)
+    assert store.instances.regain(once.id)
+    assert not store.instances.regain("unheard-of")
+
+
+def test_the_claims_that_are_still_held_are_told(store: Store, join: Join, database: Path) -> None:
+    databases.insert(database, [{"job_id": job} for job in ("mine", "reset", "deleted", "done", "another's")])
+    member, other = join(), join(name="worker-2")
+    claims = {claim.job_id: claim for claim in store.claims.claim(member.id, ["image_resize"], 4)}
+    store.claims.claim(other.id, ["image_resize"])
+    assert store.claims.held(member.id) == {claim.token for claim in claims.values()}
+    foreign.reset(database, "reset")
+    foreign.delete(database, "deleted")
+    store.claims.finish(claims["done"], Outcome.failed("x"))
+    assert store.claims.held(member.id) == {claims["mine"].token}
+    store.claims.abandon(claims["reset"])
+    assert databases.rows(database, "SELECT status FROM jobs WHERE job_id = 'reset'") == [{"status": "queued"}]
+    (attempt,) = databases.rows(database, "SELECT cause FROM clworker_attempts WHERE job_id = 'reset'")
+    assert attempt["cause"] == "superseded"

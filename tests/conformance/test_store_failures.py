@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clworker.core.errors import SchemaMismatch, StoreUnavailable
+from clworker.core.errors import DatabaseLost, SchemaMismatch, StoreUnavailable
 from clworker.core.models import Outcome
 from clworker.core.settings import load_settings
 from clworker.core.store.schema import SCHEMA_VERSION
@@ -78,7 +78,7 @@ def test_a_database_of_a_newer_clworker_is_left_alone(database: Path, complete: 
 @pytest.mark.parametrize("content", [b"not a database " * 400, b"\x00" * 4096, b"SQLite format 3\x00" + b"\xff" * 5000])
 def test_a_file_that_is_no_database_is_left_alone(database: Path, content: bytes) -> None:
     database.write_bytes(content)
-    with pytest.raises(StoreUnavailable, match="is damaged or is no SQLite database") as failure:
+    with pytest.raises(DatabaseLost, match="is damaged or is no SQLite database") as failure:
         Store(f"sqlite:///{database}")
     assert str(database) in str(failure.value)
     assert database.read_bytes() == content

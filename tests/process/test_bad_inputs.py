@@ -69,8 +69,12 @@ INPUTS = [
         "unreadable folder", "{media}/vault/a.jpg", "input file is not readable by this worker: {media}/vault/a.jpg"
     ),
     reading("pipe", "{media}/pipe.jpg", "input is no regular file, but a file is needed: {media}/pipe.jpg"),
+    reading("socket", "{media}/socket.jpg", "input is no regular file, but a file is needed: {media}/socket.jpg"),
+    reading("control characters", "{media}/a\x1b[2J\x9b.jpg", r"input file not found: {media}/a\x1b[2J\x9b.jpg"),
     reading(
-        "socket", "{media}/socket.jpg", "input file cannot be opened: {media}/socket.jpg: No such device or address"
+        "another attempt's file",
+        "{media}/.clworker-0123456789abcdef/a.jpg",
+        "input path leads into a folder of an attempt at a job: {media}/.clworker-0123456789abcdef/a.jpg",
     ),
     reading("relative", "photo.jpg", "input path is not absolute: 'photo.jpg'"),
     reading("empty path", "", "input path is not absolute: ''"),
@@ -104,6 +108,16 @@ OUTPUTS = [
         "output: below a file",
         "{compute}/own.jpg/a.jpg",
         "output folder cannot be used: {compute}/own.jpg: Not a directory",
+    ),
+    writing(
+        "output: into another attempt",
+        "{compute}/to-attempt/a.jpg",
+        "output path leads into a folder of an attempt at a job: {compute}/to-attempt/a.jpg",
+    ),
+    writing(
+        "output: in place of an attempt",
+        "{compute}/.clworker-new",
+        "output path leads into a folder of an attempt at a job: {compute}/.clworker-new",
     ),
     writing("output: no suffix", "{compute}/picture", "unknown file extension:"),
     Case(
@@ -152,6 +166,7 @@ def put_files(media: Path, compute: Path, outside: Path) -> None:
         (media / "out", outside),
         (compute / "away", outside),
         (compute / "to-outside.jpg", outside / "x"),
+        (compute / "to-attempt", ".clworker-0123456789abcdef"),
         (compute / "own link.jpg", "own.jpg"),
     ):
         link.symlink_to(target)
@@ -200,7 +215,7 @@ def test_nothing_outside_is_touched_and_nothing_stray_is_left(yard: Yard) -> Non
     assert (yard.outside / "x").read_bytes() == UNTOUCHABLE
     left = {str(path.relative_to(yard.compute)) for path in yard.compute.rglob("*")}
     made = {"out", "out/picture.jpg", "ü  ö", "ü  ö/é.jpg", "1.jpg", "2.jpg"}
-    assert left == made | {"own.jpg", "own link.jpg", "away", "folder.jpg", "to-outside.jpg"}
+    assert left == made | {"own.jpg", "own link.jpg", "away", "folder.jpg", "to-outside.jpg", "to-attempt"}
 
 
 def test_a_device_is_no_input(program: Program, database: Path) -> None:

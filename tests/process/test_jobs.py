@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from clworker.core.printable import printable
 from clworker.core.store.identity import Instance, LockFile, Role
 from clworker.core.store.store import Store
 from tests.support import databases
@@ -150,7 +151,10 @@ def test_control_characters_of_others_never_reach_the_terminal(command: InProces
     evil = "a\x1b[31m\x07\r\n\x9b2J\u202eb"
     row = {"job_id": evil, "task_type": evil, "error_message": evil, "created_by": evil, "params": {evil: evil}}
     databases.insert(made_database, [row, {"job_id": "a\x1b[0m"}])
-    for args in (["jobs"], ["jobs", "show", evil], ["jobs", "show", "a"]):
+    csv_of_all = command.ok("jobs", "-f", "csv").stdout
+    assert len(csv_of_all.splitlines()) == 3, "one line for each job"
+    assert [row["job_id"] for row in csv.DictReader(io.StringIO(csv_of_all))] == [r"a\x1b[0m", printable(evil)]
+    for args in (["jobs"], ["jobs", "-f", "csv"], ["jobs", "show", evil], ["jobs", "show", "a"]):
         result = command.run(*args)
         for text in (result.stdout, result.stderr):
             assert all(character.isprintable() or character == "\n" for character in text)

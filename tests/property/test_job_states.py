@@ -26,14 +26,15 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from clworker.core.errors import ClaimLost
+from clworker.core.errors import ClaimLost, InstanceEnded
 from clworker.core.models import Cause, Claim, ComputeJobStatus, NewJob, Outcome
 from clworker.core.store.store import Store
 from tests.support import databases, foreign
 from tests.support.clock import stopped_clock
+from tests.support.instances import Member
 
 TASKS = ("a", "b")
-INSTANCES = st.sampled_from(["instance-1", "instance-2"])
+WORKERS = st.sampled_from(["worker-1", "worker-2", "worker-3"])
 JOB_IDS = st.sampled_from(["job-1", "job-2"])
 IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 """Where a commit costs no disk's time: thousands of them are made here."""
@@ -59,7 +60,7 @@ class Row:
 
 
 class JobStates(RuleBasedStateMachine):
-    """Two instances of ours, one foreign program, an operator's hand and a clock that jumps."""
+    """Workers of ours that die, fall silent and come back, one foreign program, and a clock that jumps."""
 
     generation: str
 
@@ -81,9 +82,23 @@ class JobStates(RuleBasedStateMachine):
         """The open attempt at each job: its instance, token and witness."""
         self.inserted = 0
         self.placed: set[str] = set()
+        self.started: set[str] = set()
+        """The tokens of claims whose jobs have started."""
+        self.given_up: set[str] = set()
+        """Instances that were ended by others and may still come back."""
+        self.members: dict[str, Member] = {}
+        for name in ("worker-1", "worker-2", "worker-3"):
+            self.join(name)
 
     def teardown(self) -> None:
         self.stack.close()
+
+    def join(self, name: str) -> None:
+        """Start a worker of this name; no other that may live has it."""
+        member = Member(self.path, name=name)
+        self.stack.callback(member.die)
+        assert self.store.instances.register(member.instance, member.file) == []
+        self.members[name] = member
 
     # What the model says.
 
@@ -133,14 +148,20 @@ class JobStates(RuleBasedStateMachine):
 
     @rule(
         target=claims,
-        instance=INSTANCES,
+        worker=WORKERS,
         tasks=st.lists(st.sampled_from(TASKS), min_size=1, unique=True),
         limit=st.integers(1, 2),
+        starts=st.booleans(),
     )
-    def claim(self, instance: str, tasks: list[str], limit: int) -> object:
+    def claim(self, worker: str, tasks: list[str], limit: int, starts: bool) -> object:
         waiting = [item for item in self.rows.items() if item[1].status == "queued" and item[1].task_type in tasks]
         expected = [job_id for job_id, _ in sorted(waiting, key=self.order)[:limit]]
-        claimed = self.store.claims.claim(instance, tasks, limit)
+        member = self.members[worker]
+        if expected and member.id in self.given_up:
+            with pytest.raises(InstanceEnded):
+                self.store.claims.claim(member.id, tasks, limit)
+            return multiple()
+        claimed = self.store.claims.claim(member.id, tasks, limit)
         assert [claim.job_id for claim in claimed] == expected
         for claim in claimed:
             row = self.rows[claim.job_id]
@@ -148,8 +169,19 @@ class JobStates(RuleBasedStateMachine):
             assert claim.started_at >= self.clock.now
             row.status, row.progress, row.error_message = "processing", 0, None
             row.started_at = claim.started_at
-            self.open[claim.job_id] = (instance, claim.token, claim.started_at)
+            self.open[claim.job_id] = (member.id, claim.token, claim.started_at)
+            if starts:
+                member.start(claim)
+                self.started.add(claim.token)
         return multiple(*claimed)
+
+    @rule(worker=WORKERS)
+    def heartbeat(self, worker: str) -> None:
+        """A worker that was given up takes back its place with its next heartbeat."""
+        instance = self.members[worker].id
+        assert self.store.instances.beat(instance) is (instance not in self.given_up)
+        assert self.store.instances.regain(instance)
+        self.given_up.discard(instance)
 
     @rule(claim=claims, percent=st.integers(0, 99))
     def progress(self, claim: Claim, percent: int) -> None:
@@ -189,30 +221,87 @@ class JobStates(RuleBasedStateMachine):
             row.status, row.progress, row.retry_count = "queued", 0, claim.job.retry_count + counted
             del self.open[claim.job_id]
 
-    @rule(instance=INSTANCES)
-    def kill(self, instance: str) -> None:
-        """The instance dies and is rescued; what it still does afterwards is a late finisher's."""
+    @rule(worker=WORKERS)
+    def kill(self, worker: str) -> None:
+        """The worker dies, is rescued and started again; what it still does is a late finisher's."""
+        dead = self.members[worker]
+        dead.die()
+        provably = dead.id not in self.given_up
+        assert [instance for instance, _ in self.store.instances.provably_dead()] == [dead.id] * provably
+        self.rescue(dead, "died")
+        assert self.store.instances.end(dead.id)
+        self.join(worker)
+
+    @rule(worker=WORKERS, beats_meanwhile=st.booleans())
+    def give_up(self, worker: str, beats_meanwhile: bool) -> None:
+        """The worker is taken for dead by its heartbeats, unless it has gone on."""
+        silent = self.members[worker]
+        record = self.store.instances.get(silent.id)
+        if record is None:
+            assert silent.id in self.given_up
+            return
+        if beats_meanwhile:
+            assert self.store.instances.beat(silent.id)
+            assert self.store.claims.rescue(silent.id, record.heartbeat) == []
+            assert not self.store.instances.end(silent.id, record.heartbeat)
+            return
+        self.rescue(silent, "fell silent", record.heartbeat)
+        assert self.store.instances.end(silent.id, record.heartbeat)
+        self.given_up.add(silent.id)
+
+    def rescue(self, dead: Member, obituary: str, silent_at: int | None = None) -> None:
         expected = []
-        for job_id, (holder, _, started_at) in list(self.open.items()):
-            if holder != instance:
-                continue
-            del self.open[job_id]
-            row = self.rows.get(job_id)
-            if row is None or row.status != "processing" or row.started_at != started_at:
-                continue
+        for job_id, row in self.lost_by(dead):
             expected.append(job_id)
-            if row.retry_count >= row.max_retries:
+            started = self.open.pop(job_id)[1] in self.started
+            if started and row.retry_count >= row.max_retries:
                 row.status = "error"
-                total = row.max_retries + 1
-                row.error_message = f"the worker died while it ran the job, attempt {row.retry_count + 1} of {total}"
+                who = f"worker {dead.instance.worker_id} on host {dead.instance.host} {obituary}"
+                attempt = f"attempt {row.retry_count + 1} of {row.max_retries + 1}"
+                row.error_message = f"{who} while it ran the job, {attempt}"
             else:
-                row.status, row.progress, row.retry_count = "queued", 0, row.retry_count + 1
-        rescued = self.store.claims.rescue(instance)
+                row.status, row.progress, row.retry_count = "queued", 0, row.retry_count + started
+        rescued = self.store.claims.rescue(dead.id, silent_at)
         assert sorted(job.job_id for job in rescued) == sorted(expected)
+
+    @rule(worker=WORKERS)
+    def take_over(self, worker: str) -> None:
+        """Another of the same name ends the worker, which may still live; its jobs are returned uncounted."""
+        old = self.members[worker]
+        expected = []
+        for job_id, row in self.lost_by(old):
+            expected.append(job_id)
+            del self.open[job_id]
+            row.status, row.progress = "queued", 0
+        assert sorted(job.job_id for job in self.store.claims.take_over(old.id)) == sorted(expected)
+        self.join(worker)
+        assert not self.store.instances.beat(old.id)
+        assert not self.store.instances.regain(old.id)
+
+    def lost_by(self, member: Member) -> list[tuple[str, Row]]:
+        """Close all attempts of an instance in the model; return the jobs that it really still had."""
+        lost = []
+        for job_id, (holder, _, started_at) in list(self.open.items()):
+            row = self.rows.get(job_id)
+            if holder != member.id:
+                continue
+            if row is not None and row.status == "processing" and row.started_at == started_at:
+                lost.append((job_id, row))
+            else:
+                del self.open[job_id]
+        return lost
+
+    @rule(claim=claims)
+    def abandon(self, claim: Claim) -> None:
+        """Somebody notices that the claim is lost."""
+        if not self.holds(claim):
+            self.store.claims.abandon(claim)
+            if self.open.get(claim.job_id, ("", "", 0))[1] == claim.token:
+                del self.open[claim.job_id]
 
     @rule(job_id=JOB_IDS, way=st.sampled_from(["cancel", "retry", "retry --force"]))
     def care(self, job_id: str, way: str) -> None:
-        """An operator; no instance here is registered, so with force all may be taken from them."""
+        """An operator cancels whatever is not final, but takes no job by force from a worker of ours that lives."""
         row = self.rows.get(job_id)
         if row is None:
             return
@@ -222,7 +311,9 @@ class JobStates(RuleBasedStateMachine):
             after: tuple[str, int, int, str | None] = ("error", row.progress, row.retry_count, "cancelled")
         else:
             (cared,) = self.store.care.retry([job_id], force=way == "retry --force")
-            changes = row.status == "error" or (row.status == "processing" and way == "retry --force")
+            is_ours = job_id in self.open and self.open[job_id][2] == row.started_at
+            foreign_by_force = row.status == "processing" and way == "retry --force" and not is_ours
+            changes = row.status == "error" or foreign_by_force
             after = ("queued", 0, 0, None)
         assert cared.action in (("cancelled", "queued") if changes else ("unchanged", "refused"))
         if changes:
@@ -288,6 +379,17 @@ class JobStates(RuleBasedStateMachine):
         attempts = self.reader.execute(query).fetchall()
         assert len({job_id for job_id, *_ in attempts}) == len(attempts)
         assert {job_id: tuple(attempt) for job_id, *attempt in attempts} == self.open
+
+    @invariant()
+    def each_worker_knows_what_it_holds(self) -> None:
+        for member in self.members.values():
+            mine = {(job_id, attempt) for job_id, attempt in self.open.items() if attempt[0] == member.id}
+            held = {token for job_id, (_, token, started_at) in mine if self.is_processed(job_id, started_at)}
+            assert self.store.claims.held(member.id) == held
+
+    def is_processed(self, job_id: str, started_at: int) -> bool:
+        row = self.rows.get(job_id)
+        return row is not None and (row.status, row.started_at) == ("processing", started_at)
 
     @invariant()
     def retries_stay_within_their_limit(self) -> None:

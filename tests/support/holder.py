@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from clworker.core.store.identity import InstanceLock
+from clworker.core.store.identity import InstanceLock, mark_started
 from clworker.core.store.store import Store
 from tests.support.instances import new_instance
 
@@ -50,7 +50,8 @@ def main() -> None:
     lock = InstanceLock(Path(path), instance)
     store = Store(f"sqlite:///{path}")
     store.instances.register(instance, lock.file)
-    store.claims.claim(instance.instance, [task_type])
+    for place, claim in enumerate(store.claims.claim(instance.instance, [task_type])):
+        mark_started(lock.fd, place, claim.token)
     if child:
         subprocess.Popen(_WAIT, pass_fds=[lock.fd], stdout=subprocess.DEVNULL)
     print(instance.instance, flush=True)

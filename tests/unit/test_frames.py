@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clworker.core.frames import BlockingChannel, Channel, Decoder, Message, encode
+from clworker.core.frames import LARGEST, BlockingChannel, Channel, Decoder, Message, encode
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -47,10 +47,17 @@ def test_nesting_beyond_what_python_can_walk_is_a_value_error_on_both_sides() ->
         list(Decoder().feed(len(body).to_bytes(4, "big") + body))
 
 
-@pytest.mark.parametrize("body", [b"nope", b"\xff\xfe", b"{", b""])
+@pytest.mark.parametrize("body", [b"nope", b"\xff\xfe", b"{", b"", b"[1]", b"null", b'"type"', b"9" * 5000])
 def test_bytes_that_are_no_message_are_a_value_error(body: bytes) -> None:
     with pytest.raises(ValueError):
         list(Decoder().feed(len(body).to_bytes(4, "big") + body))
+
+
+def test_a_length_beyond_reason_is_refused_before_its_bytes_are_waited_for() -> None:
+    with pytest.raises(ValueError, match="no message"):
+        list(Decoder().feed(b"nope"))
+    with pytest.raises(ValueError, match=r"it has \d+ bytes"):
+        encode({"text": "x" * LARGEST})
 
 
 @pytest.fixture

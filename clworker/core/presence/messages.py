@@ -8,6 +8,9 @@ from typing import Any
 from clworker.core.clock import now_ms
 from clworker.core.models import ComputeJobStatus
 
+LARGEST = 64 << 10
+"""Bytes of a message that are read: no program of the contract sends nearly as many."""
+
 _EVENT_TYPES = {ComputeJobStatus.ERROR: "failed"}
 """Where the word of the database is not the one that clients wait for."""
 
@@ -57,6 +60,8 @@ class Capability:
     @classmethod
     def parse(cls, payload: bytes) -> "Capability":
         """Read a message of whoever sent it. Raises ValueError with what is wrong with it."""
+        if len(payload) > LARGEST:
+            raise ValueError(f"is larger than {LARGEST >> 10} KiB")
         try:
             fields = json.loads(payload)
         except (ValueError, RecursionError):
@@ -74,7 +79,7 @@ class Capability:
 
 def announces_queued(payload: bytes) -> bool:
     """Tell whether a job event says that a job was queued; never raises."""
-    if b'"queued"' not in payload:
+    if len(payload) > LARGEST or b'"queued"' not in payload:
         return False  # most messages are our own and others' progress; do not parse those
     try:
         return bool(json.loads(payload)["event_type"] == "queued")

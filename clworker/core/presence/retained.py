@@ -17,7 +17,7 @@ from clworker.core.presence.client import (
     reason_for,
     refusal,
 )
-from clworker.core.presence.messages import Capability
+from clworker.core.presence.messages import LARGEST, Capability
 from clworker.core.settings import BrokerSettings
 
 _ANSWER_TIMEOUT = 2.0
@@ -120,7 +120,7 @@ class RetainedMessages:
             return
         worker_id = message.topic.removeprefix(self._settings.capability_topic(""))
         if message.payload:
-            self._standing[worker_id] = message.payload
+            self._standing[worker_id] = message.payload[: LARGEST + 1]  # enough to see that it is too large
             if not message.retain:
                 self._spoke.add(worker_id)
         else:

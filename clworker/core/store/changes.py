@@ -1,6 +1,7 @@
 """Notices that another connection has committed something."""
 
 import sqlite3
+import threading
 
 
 class ChangeProbe:
@@ -11,7 +12,10 @@ class ChangeProbe:
     """
 
     def __init__(self, path: str) -> None:
-        self._connection = sqlite3.connect(path, timeout=0, check_same_thread=False, isolation_level=None)
+        self._path = path
+        self._turn = threading.Lock()
+        self._paused = False
+        self._connection: sqlite3.Connection | None = None
         self._seen = self._version()
 
     def changed(self) -> bool:
@@ -22,13 +26,38 @@ class ChangeProbe:
         self._seen = version
         return True
 
+    def pause(self) -> None:
+        """Close the connection; until ``resume`` nothing is seen."""
+        with self._turn:
+            self._paused = True
+            self._disconnect()
+
+    def resume(self) -> None:
+        """Connect again at the next look, which finds a change: nobody saw what came in between."""
+        with self._turn:
+            if self._paused:
+                self._paused = False
+                self._seen = None
+
     def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
+        """Close the connection for good."""
+        self.pause()
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def _version(self) -> int | None:
-        try:
-            version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
-        except sqlite3.Error:
-            return None  # locked or gone for the moment; the poll interval is the backstop
-        return version
+        with self._turn:
+            if self._paused:
+                return None
+            try:
+                if self._connection is None:
+                    self._connection = sqlite3.connect(
+                        self._path, timeout=0, check_same_thread=False, isolation_level=None
+                    )
+                version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
+            except sqlite3.Error:
+                return None  # locked or gone for the moment; the poll interval is the backstop
+            return version

@@ -17,7 +17,11 @@ from clworker.core.clock import now_ms
 from clworker.core.errors import ClaimLost, InstanceEnded
 from clworker.core.models import Cause, Claim, ComputeJob, ComputeJobStatus, Death, Outcome
 from clworker.core.store.database import Database
-from clworker.core.store.schema import JobsTable, attempts, instances, job_of
+from clworker.core.store.identity import current_boot_id, started_tokens
+from clworker.core.store.instances import lock_of
+from clworker.core.store.schema import LARGEST_WHOLE, JobsTable, attempts, instances, job_of, whole
+
+_NAMELESS = "the job's id is no text: no program can name the job, and none can run it"
 
 
 class Claims:
@@ -54,9 +58,11 @@ class Claims:
         with self._database.write() as connection:
             if connection.scalar(self._ended_at, {"instance": instance}) is not None:
                 raise InstanceEnded(f"this worker (instance {instance}) was ended by another that took over its name")
-            return [
-                self._open_attempt(connection, instance, row) for row in self._next_rows(connection, task_types, limit)
-            ]
+            claims: list[Claim] = []
+            while not claims and (rows := self._next_rows(connection, task_types, limit)):
+                named = [row for row in rows if self._has_name(connection, row)]
+                claims = [self._open_attempt(connection, instance, row) for row in named]
+            return claims
 
     def any_waiting(self, task_types: Sequence[str]) -> bool:
         """Tell whether a job of these types is queued, without locking anybody out."""
@@ -106,16 +112,42 @@ class Claims:
             self._update(connection, claim, status=str(ComputeJobStatus.QUEUED), progress=0, **retries)
             _close_attempts(connection, cause, death, attempts.c.token == claim.token)
 
-    def rescue(self, instance: str) -> list[ComputeJob]:
+    def abandon(self, claim: Claim) -> None:
+        """Close the attempt of a claim that is lost; the job is left alone. Raises StoreUnavailable."""
+        with self._database.write() as connection:
+            _close_attempts(connection, Cause.SUPERSEDED, None, attempts.c.token == claim.token)
+
+    def held(self, instance: str) -> frozenset[str]:
+        """Return the tokens of the claims that the instance still holds."""
+        columns = self._jobs.columns
+        query = (
+            sa.select(attempts.c.token)
+            .join(self._jobs.table, columns.job_id == attempts.c.job_id)
+            .where(
+                attempts.c.instance == instance,
+                attempts.c.ended_at.is_(None),
+                columns.status == str(ComputeJobStatus.PROCESSING),
+                columns.started_at == attempts.c.started_at,
+            )
+        )
+        with self._database.read() as connection:
+            return frozenset(connection.scalars(query))
+
+    def rescue(self, instance: str, silent_at: int | None = None) -> list[ComputeJob]:
         """Take the jobs of a dead instance from it; return them as they now stand.
 
         A job that had started costs a retry, and ends in ``error`` when none is left. The
-        caller has proven the death. Raises StoreUnavailable.
+        caller has proven the death, or judges by heartbeats that stay at ``silent_at``: then
+        nothing is done if they have gone on. Raises StoreUnavailable.
         """
-        rescued = []
         with self._database.write() as connection:
-            for claim, started in self._open_claims(connection, instance):
-                rescued.append(self._rescue_one(connection, claim, started))
+            worker = connection.execute(sa.select(instances).where(instances.c.instance == instance)).one_or_none()
+            if silent_at is not None and (worker is None or worker.heartbeat != silent_at):
+                return []
+            rescued = [
+                self._rescue_one(connection, claim, started, _obituary(worker, silent_at))
+                for claim, started in self._open_claims(connection, instance, _started_tokens(worker))
+            ]
             _close_attempts(connection, Cause.SUPERSEDED, None, attempts.c.instance == instance)
         return rescued
 
@@ -125,7 +157,7 @@ class Claims:
         Returns them as they now stand. Raises StoreUnavailable.
         """
         with self._database.write() as connection:
-            claims = [claim for claim, _ in self._open_claims(connection, instance)]
+            claims = [claim for claim, _ in self._open_claims(connection, instance, None)]
             for claim in claims:
                 self._update(connection, claim, status=str(ComputeJobStatus.QUEUED), progress=0)
             freed = [self._job(connection, claim.job_id) for claim in claims]
@@ -162,11 +194,24 @@ class Claims:
             self._probes[types] = sa.union_all(*map(sa.select, each))
         return self._probes[types]
 
+    def _has_name(self, connection: sa.Connection, row: sa.Row[Any]) -> bool:
+        """Tell whether the job can be found by the id that we read; one that cannot ends in ``error``."""
+        if isinstance(row.job_id, str):
+            # What is no UTF-8 was read with replacement characters, which are no longer what stands there.
+            if "\N{REPLACEMENT CHARACTER}" not in row.job_id:
+                return True
+            if connection.scalar(self._jobs.with_id(row.job_id).with_only_columns(self._jobs.columns.id)) == row.id:
+                return True
+        ended = {"status": str(ComputeJobStatus.ERROR), "error_message": _NAMELESS, "completed_at": now_ms()}
+        connection.execute(self._take, {"row_id": row.id, **ended})
+        return False
+
     def _open_attempt(self, connection: sa.Connection, instance: str, row: sa.Row[Any]) -> Claim:
         job = job_of(row)
         now = now_ms()
         # Strictly later than any earlier claim, even when the clock went back.
-        started_at = max(now, (job.started_at or 0) + 1)
+        before = job.started_at or 0
+        started_at = max(now, before + 1) if before < LARGEST_WHOLE else now
         older = connection.scalars(self._older, {"job_id": job.job_id}).all()
         if older:
             _close_attempts(connection, Cause.SUPERSEDED, None, attempts.c.job_id == job.job_id)
@@ -193,7 +238,10 @@ class Claims:
         held = replace(job, **claimed, updated_at=now if "updated_at" in self._jobs.columns else None)
         return Claim(held, token, started_at, tuple(older))
 
-    def _open_claims(self, connection: sa.Connection, instance: str) -> list[tuple[Claim, bool]]:
+    def _open_claims(
+        self, connection: sa.Connection, instance: str, marked: frozenset[str] | None
+    ) -> list[tuple[Claim, bool]]:
+        """Return the claims that an instance holds, each with whether its job had started."""
         rows = connection.execute(
             sa.select(attempts.c.token, attempts.c.started_at, attempts.c.handed_at, attempts.c.job_id).where(
                 attempts.c.instance == instance, attempts.c.ended_at.is_(None)
@@ -208,13 +256,14 @@ class Claims:
                 )
             ).one_or_none()
             if job is not None:
-                claims.append((Claim(job_of(job), row.token, row.started_at), row.handed_at is not None))
+                started = row.handed_at is not None and (marked is None or row.token in marked)
+                claims.append((Claim(job_of(job), row.token, row.started_at), started))
         return claims
 
-    def _rescue_one(self, connection: sa.Connection, claim: Claim, started: bool) -> ComputeJob:
+    def _rescue_one(self, connection: sa.Connection, claim: Claim, started: bool, obituary: str) -> ComputeJob:
         job = claim.job
         if started and job.retry_count >= job.max_retries:
-            message = f"the worker died while it ran the job, attempt {claim.attempt} of {job.max_retries + 1}"
+            message = f"{obituary} while it ran the job, attempt {claim.attempt} of {job.max_retries + 1}"
             self._update(
                 connection,
                 claim,
@@ -250,7 +299,17 @@ class Claims:
 
 
 def _claim_key(row: Any) -> tuple[int, int, int]:
-    return (-(getattr(row, "priority", 0) or 0), row.created_at, row.id)
+    return (-(whole(row.priority) or 0), whole(row.created_at) or 0, row.id)
+
+
+def _started_tokens(worker: sa.Row[Any] | None) -> frozenset[str] | None:
+    # What a crash of the host has left of the file is no proof that a job had not started.
+    return started_tokens(lock_of(worker)) if worker is not None and worker.boot_id == current_boot_id() else None
+
+
+def _obituary(worker: sa.Row[Any] | None, silent_at: int | None) -> str:
+    who = "the worker" if worker is None else f"worker {worker.worker_id} on host {worker.host}"
+    return f"{who} died" if silent_at is None else f"{who} fell silent"
 
 
 def _close_attempts(

@@ -1,28 +1,43 @@
-"""The connection to the database: transactions, WAL and the words for its failures.
+"""The connection to the database: transactions, WAL, and files that vanish under it.
 
 Why the transaction recipe is exactly this one: with pysqlite's own transaction control, a
 SELECT that is followed by an UPDATE let two workers claim one job, hundreds of times in a
 few thousand jobs. With the driver out of the way and ``BEGIN IMMEDIATE`` it never happened.
 """
 
+import logging
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, nullcontext
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.pool import QueuePool
 
-from clworker.core.errors import StoreUnavailable, UsageFault
+from clworker.core.errors import DatabaseLost, StoreUnavailable, UsageFault
 from clworker.core.parsing import sqlite_path
 from clworker.core.secrets import masked
+from clworker.core.store.failures import in_words
+from clworker.core.store.files import DatabaseFiles, held_open
 
 BUSY_TIMEOUT = 10.0
 """Seconds that a statement waits for another program's lock before it fails."""
 
 _WAL_PAUSE = 0.01
+_log = logging.getLogger("clworker.store")
+
+
+class Follower(Protocol):
+    """A connection beside the pool, which must let go of the files when the pool does."""
+
+    def pause(self) -> None:
+        """Close, and open nothing before ``resume``."""
+
+    def resume(self) -> None:
+        """Open again when there is a need."""
 
 
 class Database:
@@ -32,6 +47,12 @@ class Database:
         """``busy_timeout`` is in seconds. Nothing is opened before the first transaction."""
         self.path = sqlite_path(url)
         self.label = masked(url)
+        self.followers: list[Follower] = []
+        self._busy_timeout = busy_timeout
+        self._files = DatabaseFiles(self.path)
+        self._transactions = 0
+        self._turn = threading.Condition()
+        self._doubted = False
         self.engine = sa.create_engine(
             # Not the URL as text: "?" in a folder's name would begin its query.
             sa.URL.create("sqlite", database=self.path),
@@ -41,17 +62,17 @@ class Database:
             max_overflow=2,
             connect_args={"timeout": busy_timeout},
         )
-        sa.event.listen(self.engine, "connect", lambda connection, _record: _prepare(connection, busy_timeout))
+        sa.event.listen(self.engine, "connect", lambda connection, _record: self._prepare(connection))
         sa.event.listen(self.engine, "begin", _begin)
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
         """Open a transaction that holds the write lock from its first moment to its commit.
 
-        Raises StoreUnavailable when the database does not answer or cannot be written, and
-        UsageFault for values that it refuses.
+        Raises StoreUnavailable when the database does not answer or cannot be written,
+        DatabaseLost when no waiting helps, and UsageFault for values that it refuses.
         """
-        with self._failures_in_words(), self.engine.begin() as connection:
+        with self._failures_in_words(), self._sound_files(), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
@@ -59,14 +80,64 @@ class Database:
         """Open a transaction that sees one state of the database and locks nobody out."""
         with (
             self._failures_in_words(),
+            self._sound_files(),
             self.engine.connect().execution_options(clworker_read_only=True) as connection,
             connection.begin(),
         ):
             yield connection
 
+    def prove_writable(self) -> None:
+        """Begin and end a transaction that writes nothing. Raises StoreUnavailable."""
+        with self.write():
+            pass
+
     def close(self) -> None:
         """Close every connection; the database can be used again afterwards."""
         self.engine.dispose()
+        self._files.forget()
+
+    @contextmanager
+    def _sound_files(self) -> Iterator[None]:
+        """See that transactions work on the files at the path, and count those that are under way."""
+        with self._turn:
+            if lost := self._files.lost_log():
+                self._let_go(lost)
+            self._transactions += 1
+        try:
+            yield
+        finally:
+            with self._turn:
+                self._transactions -= 1
+                self._turn.notify_all()
+
+    def _let_go(self, lost: list[str]) -> None:
+        """Close every connection to files that are no longer those at the path.
+
+        Ours writes back what is in a log that was removed, if nobody has begun another.
+        """
+        if not self._turn.wait_for(lambda: self._transactions == 0, self._busy_timeout):
+            raise StoreUnavailable(f"database {self.label}: busy with a transaction on a log that was removed")
+        for follower in self.followers:
+            follower.pause()
+        with held_open(self.path) if self._files.has_log() else nullcontext():
+            self.engine.dispose()
+        self._files.forget_log()
+        self._doubted = True
+        names = ", ".join(os.path.basename(path) for path in lost)
+        _log.warning("database files were removed while in use; opening them anew", extra={"files": names})
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        try:
+            _configure(connection, self._busy_timeout)
+            if self._doubted:
+                _check(connection, self.label)
+                self._doubted = False
+        except BaseException:
+            connection.close()
+            raise
+        self._files.remember()
+        for follower in self.followers:
+            follower.resume()
 
     @contextmanager
     def _failures_in_words(self) -> Iterator[None]:
@@ -77,35 +148,30 @@ class Database:
         except sa.exc.DBAPIError as failure:
             if getattr(failure.orig, "sqlite_errorname", None) == "SQLITE_CONSTRAINT_UNIQUE":
                 raise UsageFault(f"database {self.label} refuses the row: {failure.orig}") from failure
-            raise StoreUnavailable(f"database {self.label}: {_advice(str(failure.orig), self.path)}") from failure
+            raise in_words(failure.orig, self.label, self.path) from failure
         except sa.exc.StatementError as failure:  # not even sent: a value that JSON cannot say
             raise UsageFault(f"a value cannot be kept in the database: {failure.orig}") from failure
 
 
-def _prepare(connection: Any, busy_timeout: float) -> None:
+def _configure(connection: sqlite3.Connection, busy_timeout: float) -> None:
     connection.isolation_level = None
     # SQLite keeps whatever bytes others call text; one such row must not stop the queue.
     connection.text_factory = lambda data: data.decode(errors="replace")
-    cursor = connection.cursor()
-    try:
-        # Only stat the file ourselves, never open it: closing it would drop SQLite's own locks.
-        if _switched_to_wal(cursor, busy_timeout) != "wal":
-            raise StoreUnavailable(
-                "the database cannot be switched to WAL mode; its folder must be on a local, writable file system"
-            )
-        cursor.execute("PRAGMA synchronous=FULL")
-    finally:
-        cursor.close()
+    if _switched_to_wal(connection, busy_timeout) != "wal":
+        raise StoreUnavailable(
+            "the database cannot be switched to WAL mode; its folder must be on a local, writable file system"
+        )
+    connection.execute("PRAGMA synchronous=FULL").close()
 
 
-def _switched_to_wal(cursor: Any, busy_timeout: float) -> Any:
+def _switched_to_wal(connection: sqlite3.Connection, busy_timeout: float) -> Any:
     # SQLite does not wait while several programs switch a new database at once: it fails as locked.
     deadline = time.monotonic() + busy_timeout
     while True:
         try:
-            (mode,) = cursor.execute("PRAGMA journal_mode").fetchone()
+            (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
             if mode != "wal":
-                (mode,) = cursor.execute("PRAGMA journal_mode=WAL").fetchone()
+                (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
         except sqlite3.OperationalError as failure:
             if "locked" not in str(failure) or time.monotonic() > deadline:
                 raise
@@ -114,21 +180,13 @@ def _switched_to_wal(cursor: Any, busy_timeout: float) -> Any:
             return mode
 
 
+def _check(connection: sqlite3.Connection, label: str) -> None:
+    """Look the whole database over. Raises DatabaseLost when anything in it is wrong."""
+    (finding,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if finding != "ok":
+        raise DatabaseLost(f"database {label} is damaged: {finding}; restore it from a backup")
+
+
 def _begin(connection: sa.Connection) -> None:
     read_only = connection.get_execution_options().get("clworker_read_only", False)
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
-
-
-def _advice(reason: str, path: str) -> str:
-    folder = os.path.dirname(os.path.abspath(path))
-    if "locked" in reason:
-        return "locked by another program for too long; see which one holds a transaction open"
-    if "unable to open" in reason:
-        return f"cannot be opened; check that the folder {folder} exists and is writable by this user"
-    if "readonly" in reason:
-        return "is read-only for this user; make the file and its folder writable"
-    if "full" in reason:
-        return "its disk is full"
-    if "malformed" in reason or "not a database" in reason:
-        return f"{reason}: the file is damaged or is no SQLite database; restore it from a backup"
-    return reason

@@ -3,19 +3,26 @@
 An instance holds an exclusive ``flock`` on a file of its own beside the database, and its
 child processes inherit it. So a lock that is free means that the whole instance is gone,
 which pids cannot tell across containers. What cannot be proven either way is None.
+
+The file also tells a rescuer which jobs had started: whoever starts one marks its token
+there. That costs microseconds and no transaction, and outlives every death but the host's.
 """
 
 import fcntl
 import os
 import socket
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from clworker.core.errors import StoreUnavailable
+from clworker.core.store.filesystem import network_file_system
 
 _FOLDER = "clworker-locks"
+_MARK_SIZE = 16
+"""Bytes of a mark: a whole token of a claim."""
 
 
 class Role(StrEnum):
@@ -100,6 +107,8 @@ def is_dead(lock: LockFile) -> bool | None:
         status = os.fstat(fd)
         if (status.st_dev, status.st_ino) != (lock.device, lock.inode):
             return None
+        if network_file_system(os.path.dirname(lock.path)) is not None:
+            return None  # a lock that another machine holds may look free from here
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
@@ -110,9 +119,28 @@ def is_dead(lock: LockFile) -> bool | None:
     return True
 
 
+def mark_started(lock_fd: int, place: int, token: str) -> None:
+    """Note that the job of this claim starts, in a place that its slot alone writes to."""
+    with suppress(OSError):  # a full disk; the job then costs no retry if the worker dies
+        os.pwrite(lock_fd, token.encode(), place * _MARK_SIZE)
+
+
+def started_tokens(lock: LockFile) -> frozenset[str] | None:
+    """Return the claims whose jobs were the last to start, one for each slot; None when that is unknown."""
+    with suppress(OSError), Path(lock.path).open("rb") as file:
+        status = os.fstat(file.fileno())
+        if (status.st_dev, status.st_ino) == (lock.device, lock.inode):
+            marks = file.read()
+            return frozenset(
+                marks[at : at + _MARK_SIZE].decode(errors="replace") for at in range(0, len(marks), _MARK_SIZE)
+            )
+    return None
+
+
 def remove(lock: LockFile) -> None:
-    """Remove the file of a dead instance."""
-    Path(lock.path).unlink(missing_ok=True)
+    """Remove the file of a dead instance, unless its file system takes no changes now."""
+    with suppress(OSError):
+        os.unlink(lock.path)
 
 
 def current_boot_id() -> str:

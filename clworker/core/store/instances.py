@@ -15,12 +15,12 @@ _KEPT_MS = 30 * 86_400_000
 _PRUNED_AT_ONCE = 1000
 
 
-@dataclass(frozen=True)
-class Survey:
-    """Who stands in the register, and who of them is provably dead, with the lock that proves it."""
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """An instance that has not been ended, and the lock that can prove its death."""
 
-    registered: frozenset[str]
-    dead: list[tuple[str, LockFile]]
+    record: WorkerRecord
+    lock: LockFile
 
 
 class Instances:
@@ -56,6 +56,28 @@ class Instances:
             )
             return beaten.rowcount > 0
 
+    def regain(self, instance: str) -> bool:
+        """Take back the place of an instance that was only silent and was given up for dead.
+
+        False when it cannot be had: another worker has the name by now.
+        """
+        mine = instances.alias("mine")
+        name = sa.select(mine.c.worker_id).where(mine.c.instance == instance, mine.c.role == str(Role.RUN))
+        others = instances.alias("others")
+        rivals = sa.select(others.c.instance).where(
+            others.c.worker_id.in_(name),
+            others.c.role == str(Role.RUN),
+            others.c.ended_at.is_(None),
+            others.c.instance != instance,
+        )
+        with self._database.write() as connection:
+            regained = connection.execute(
+                instances.update()
+                .where(instances.c.instance == instance, ~rivals.exists())
+                .values(ended_at=None, heartbeat=instances.c.heartbeat + 1)
+            )
+            return regained.rowcount > 0
+
     def is_live(self, instance: str) -> bool:
         """Tell whether nobody has ended this instance."""
         query = sa.select(instances.c.instance).where(instances.c.instance == instance, instances.c.ended_at.is_(None))
@@ -70,17 +92,18 @@ class Instances:
         with self._database.read() as connection:
             return connection.execute(query.limit(1)).first() is not None
 
-    def end(self, instance: str) -> bool:
+    def end(self, instance: str, silent_at: int | None = None) -> bool:
         """Note that the instance has ended; False, and no note, while a claim of it is open.
 
-        Such a claim is for a rescuer, which looks only at instances that never ended.
+        Such a claim is for a rescuer, which looks only at instances that never ended. With
+        ``silent_at`` the instance is ended only if its heartbeats stay there.
         """
         holds = sa.select(attempts.c.id).where(attempts.c.instance == instance, attempts.c.ended_at.is_(None))
+        which = [instances.c.instance == instance, ~holds.exists()]
+        if silent_at is not None:
+            which.append(instances.c.heartbeat == silent_at)
         with self._database.write() as connection:
-            ended = connection.execute(
-                instances.update().where(instances.c.instance == instance, ~holds.exists()).values(ended_at=now_ms())
-            )
-            return ended.rowcount > 0
+            return connection.execute(instances.update().where(*which).values(ended_at=now_ms())).rowcount > 0
 
     def live(self) -> list[WorkerRecord]:
         """Return every instance that has not been ended, with what its lock says of it."""
@@ -92,17 +115,15 @@ class Instances:
         with self._database.read() as connection:
             return record_of(connection, instance)
 
-    def survey(self) -> Survey:
+    def survey(self) -> list[Registered]:
         """Look over all instances that have not been ended, in one query."""
-        query = sa.select(instances).where(instances.c.ended_at.is_(None))
         with self._database.read() as connection:
-            rows = connection.execute(query).all()
-        dead = [(row.instance, _lock_of(row)) for row in rows if _is_alive(row) is False]
-        return Survey(frozenset(row.instance for row in rows), dead)
+            rows = connection.execute(_record_query()).all()
+        return [Registered(_record(row), lock_of(row)) for row in rows]
 
     def provably_dead(self) -> list[tuple[str, LockFile]]:
         """Return the instances that never ended but whose lock on this machine is free."""
-        return self.survey().dead
+        return [(found.record.instance, found.lock) for found in self.survey() if found.record.alive is False]
 
     def prune(self) -> None:
         """Forget a batch of what ended more than 30 days ago."""
@@ -154,9 +175,10 @@ def _record(row: sa.Row[Any]) -> WorkerRecord:
 
 def _is_alive(row: sa.Row[Any]) -> bool | None:
     # A lock file of another run of the kernel, or of another host, proves nothing here.
-    dead = is_dead(_lock_of(row)) if row.boot_id == current_boot_id() else None
+    dead = is_dead(lock_of(row)) if row.boot_id == current_boot_id() else None
     return None if dead is None else not dead
 
 
-def _lock_of(row: sa.Row[Any]) -> LockFile:
+def lock_of(row: sa.Row[Any]) -> LockFile:
+    """Build the lock file's identity from a row of the register."""
     return LockFile(row.lock_path, row.lock_device, row.lock_inode)

@@ -69,7 +69,7 @@ class Jobs:
             return job_of(rows[0])
         if not rows:
             raise JobNotFound(f"no job has the id {prefix!r} or an id that begins so; 'clworker jobs' lists them")
-        some = ", ".join(row.job_id for row in rows[:_SHOWN_CANDIDATES])
+        some = ", ".join(job_of(row).job_id for row in rows[:_SHOWN_CANDIDATES])
         more = ", …" if len(rows) > _SHOWN_CANDIDATES else ""
         raise JobNotFound(f"several jobs have ids that begin with {prefix!r}: {some}{more}")
 

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from clworker.core.errors import SchemaMismatch
-from clworker.core.models import ComputeJob
+from clworker.core.models import LARGEST_JSON, ComputeJob
 from clworker.core.store.database import Database
 
 SCHEMA_VERSION = 1
@@ -19,6 +19,11 @@ SCHEMA_VERSION = 1
 
 _DEEPEST = 200
 """Deeper JSON stays text: what nests it again (a message, a listing) could not be written."""
+
+LONGEST_TEXT = 100_000
+"""Characters that are read of a text which no program has to understand."""
+
+_TOO_LARGE = f"larger than the {LARGEST_JSON >> 20} MiB that clworker reads"
 
 
 class JsonText(sa.types.TypeDecorator[Any]):
@@ -132,6 +137,18 @@ _CURRENT = sa.Table(
     sqlite_autoincrement=True,
 )
 
+_WHOLE = (
+    *("progress", "priority", "created_at", "started_at", "completed_at", "updated_at"),
+    *("retry_count", "max_retries"),
+)
+_TEXTS = ("job_id", "task_type", "status", "error_message", "created_by")
+_NEVER_NONE: dict[str, Any] = {
+    **dict.fromkeys(("progress", "created_at", "retry_count", "max_retries"), 0),
+    **dict.fromkeys(("job_id", "task_type", "status"), ""),
+}
+LARGEST_WHOLE = (1 << 63) - 1
+"""The largest number that a column can hold."""
+
 _OPTIONAL = {"priority", "updated_at"}
 _RESULT_NAMES = ("output", "task_output")
 
@@ -161,7 +178,7 @@ class JobsTable:
         found: list[sa.ColumnElement[Any]] = []
         for name in ComputeJob.__dataclass_fields__:
             column = self.table.c.get(self.result_name if name == "output" else name)
-            found.append(sa.null().label(name) if column is None else column.label(name))
+            found.append((sa.null() if column is None else _bounded(column)).label(name))
         return found
 
     def with_id(self, job_id: str) -> sa.Select[Any]:
@@ -176,11 +193,43 @@ class JobsTable:
 
 
 def job_of(row: sa.Row[Any]) -> ComputeJob:
-    """Build a job from a row that holds ``JobsTable.selected``; counters that others left empty are 0."""
+    """Build a job from a row that holds ``JobsTable.selected``.
+
+    SQLite keeps any value in any column: what is no number there counts as none, or as 0
+    where there has to be one, and what is no text is read as text.
+    """
     fields = {name: row._mapping[name] for name in ComputeJob.__dataclass_fields__}
-    for counter in ("progress", "retry_count", "max_retries"):
-        fields[counter] = fields[counter] or 0
+    for name in _WHOLE:
+        fields[name] = whole(fields[name])
+    for name in _TEXTS:
+        fields[name] = _text(fields[name])
+    for name in _NEVER_NONE:
+        fields[name] = fields[name] or _NEVER_NONE[name]
     return ComputeJob(**fields)
+
+
+def whole(value: Any) -> int | None:
+    """Return a number of the database as a whole one that it can hold, and None for all else."""
+    if isinstance(value, float) and abs(value) <= LARGEST_WHOLE / 2:
+        return int(value)
+    return value if isinstance(value, int) else None
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    return None if value is None else str(value)
+
+
+def _bounded(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
+    """Have the database hold back what would fill this process's memory."""
+    if isinstance(column.type, JsonText):
+        # As bytes, since the length of a text ends at the first NUL in it.
+        size = sa.func.length(sa.cast(column, sa.LargeBinary))
+        return sa.type_coerce(sa.case((size > LARGEST_JSON, _TOO_LARGE), else_=column), JsonText())
+    if column.name in ("error_message", "created_by"):
+        return sa.type_coerce(sa.func.substr(column, 1, LONGEST_TEXT), column.type)
+    return column
 
 
 def open_schema(database: Database) -> JobsTable:

@@ -15,10 +15,14 @@ class Store:
     def __init__(self, url: str, busy_timeout: float = BUSY_TIMEOUT) -> None:
         """Connect and create what is missing. ``busy_timeout`` is in seconds.
 
-        Raises StoreUnavailable and SchemaMismatch.
+        Raises StoreUnavailable, DatabaseLost and SchemaMismatch.
         """
         self.database = Database(url, busy_timeout)
-        table = open_schema(self.database)
+        try:
+            table = open_schema(self.database)
+        except BaseException:
+            self.database.close()
+            raise
         self.jobs = Jobs(self.database, table)
         self.claims = Claims(self.database, table)
         self.care = Care(self.database, table)
@@ -26,7 +30,9 @@ class Store:
 
     def watch_changes(self) -> ChangeProbe:
         """Open a probe that tells of other connections' commits."""
-        return ChangeProbe(self.database.path)
+        probe = ChangeProbe(self.database.path)
+        self.database.followers.append(probe)
+        return probe
 
     def close(self) -> None:
         """Close every connection."""

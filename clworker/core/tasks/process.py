@@ -3,9 +3,14 @@
 import ctypes
 import os
 import signal
+from contextlib import suppress
+from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_HIGHEST_SCORE = 1000
+_WORSE_SCORE = 500
+"""Of a thousandth of the memory each, which the kernel adds to what the process really uses (proc(5))."""
 
 
 def die_with_parent(parent: int, wanted: bool = True) -> None:
@@ -22,6 +27,16 @@ def die_with_parent(parent: int, wanted: bool = True) -> None:
 def adopt_orphans() -> None:
     """Become the parent of every descendant that loses its own (a subreaper)."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def prefer_to_die_of_memory() -> None:
+    """Have the kernel, short of memory, choose this process and what it starts before others.
+
+    A job that is too big then costs a slot, not the worker or the database's own service.
+    """
+    with suppress(OSError, ValueError):
+        score = Path("/proc/self/oom_score_adj")
+        score.write_text(str(min(_HIGHEST_SCORE, int(score.read_text()) + _WORSE_SCORE)))
 
 
 def leave_stopping_to_the_supervisor() -> None:

@@ -15,12 +15,15 @@ from typing import Any
 from cl_ml_tools import BaseJobParams, ComputeModule, Job
 from cl_ml_tools.worker import Worker
 
-from clworker.core.tasks.messages import describe_exception, one_line, shortened
+from clworker.core.models import LARGEST_JSON
+from clworker.core.tasks.loop import JobLoop
+from clworker.core.tasks.messages import describe_exception, one_line, safe_str, shortened
 
 _DEEPEST = 200
 """Levels that an output may be nested: far from where Python gives up, here and in whoever reads it."""
 
 _log = logging.getLogger("clworker.tasks")
+_jobs = JobLoop()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ def run(task: Any, job_id: str, task_type: str, params: dict[str, Any], on_progr
     repository = _OneJobRepository(Job(job_id=job_id, task_type=task_type, params=params), on_progress)
     worker = Worker(repository, {task_type: _Guarded(task)})
     try:
-        asyncio.run(worker.run_once([task_type]))
+        _jobs.run(worker.run_once([task_type]))
     except BaseException as failure:  # what a task's leftover coroutines raise while the loop closes
         _log.error("the task left something behind that failed", exc_info=failure)
     return repository.report()
@@ -63,8 +66,12 @@ class _Guarded(ComputeModule):
     async def execute(
         self, job: Job, params: BaseJobParams, progress_callback: Callable[[int], None] | None = None
     ) -> dict[str, Any]:
+        def on_progress(said: Any) -> None:
+            if progress_callback is not None:
+                progress_callback(_percent(said))
+
         try:
-            result = await self._task.execute(job, params, progress_callback)
+            result = await self._task.execute(job, params, on_progress)
         except BaseException as failure:  # SystemExit and CancelledError too are the job's end, not the slot's
             _log.error("the task raised an exception", exc_info=failure)
             return {"status": "error", "error": _words_for(failure)}
@@ -93,7 +100,7 @@ class _OneJobRepository:
         if "status" in kwargs:
             self._final = kwargs
         elif "progress" in kwargs:
-            percent = max(0, min(99, int(kwargs["progress"])))
+            percent: int = kwargs["progress"]
             if percent > self._highest:
                 self._highest = percent
                 self._on_progress(percent)
@@ -114,15 +121,25 @@ class _OneJobRepository:
             return Report(error="the task ended without a result")
         if self._final["status"] != "completed":
             said = self._final.get("error_message")
-            return Report(error=one_line(str(said or "")) or "the task reported an error without saying which")
+            return Report(error=one_line(safe_str(said or "")) or "the task reported an error without saying which")
         output = self._final.get("task_output")
         if _is_deeper(output, _DEEPEST):
             return Report(error=f"the task's output is nested deeper than {_DEEPEST} levels")
         try:
-            json.dumps(output, allow_nan=False)
+            size = len(json.dumps(output, allow_nan=False))
         except (TypeError, ValueError) as failure:
             return Report(error=f"the task's output cannot be written as JSON: {describe_exception(failure)}")
+        if size > LARGEST_JSON:
+            return Report(error=f"the task's output has {size} bytes of JSON; at most {LARGEST_JSON} are kept")
         return Report(output=output)
+
+
+def _percent(said: Any) -> int:
+    """Return what a task says of its progress as 0 to 99; what is no number is no progress."""
+    try:
+        return int(max(0, min(99, said))) if said == said else 0
+    except Exception:  # the value is the plugin's, and so are its comparisons
+        return 0
 
 
 def _is_deeper(value: Any, deepest: int) -> bool:
@@ -138,7 +155,7 @@ def _is_deeper(value: Any, deepest: int) -> bool:
 
 def _words_for(failure: BaseException) -> str:
     if isinstance(failure, SystemExit):
-        return f"the task called sys.exit({'' if failure.code is None else failure.code})"
+        return f"the task called sys.exit({'' if failure.code is None else safe_str(failure.code)})"
     if isinstance(failure, asyncio.CancelledError):
         return "the task cancelled itself"
     return describe_exception(failure)

@@ -5,6 +5,7 @@ component, without following any link. So a link that is swapped in after the ch
 refused, and what was opened is what was checked.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,9 @@ from pathlib import Path
 from clworker.core.errors import PathRefused
 
 _FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
+ATTEMPT_FOLDER = ".clworker-"
+"""How the names of folders begin that attempts write into: none of any job's business."""
+
 _INPUT = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -34,12 +38,13 @@ def open_input(path: str, roots: Sequence[Path]) -> int:
     root = _root_of(real, roots)
     if root is None:
         raise PathRefused(f"input is outside the folders that jobs may read: {path} (see --allow-dir)")
+    _refuse_attempt_folders(real, path, "input")
     if real == root:
         raise PathRefused(f"input is a folder, but a file is needed: {path}")
     try:
         folder = _walk(root, os.path.dirname(real), create=None)
         try:
-            fd = os.open(os.path.basename(real), _INPUT, dir_fd=folder)
+            return _open_regular(os.path.basename(real), folder, path)
         finally:
             os.close(folder)
     except FileNotFoundError:
@@ -48,12 +53,6 @@ def open_input(path: str, roots: Sequence[Path]) -> int:
         raise PathRefused(f"input file is not readable by this worker: {path}") from None
     except OSError as failure:
         raise PathRefused(f"input file cannot be opened: {path}: {failure.strerror}") from failure
-    mode = os.fstat(fd).st_mode
-    if not stat.S_ISREG(mode):
-        os.close(fd)
-        kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
-        raise PathRefused(f"input is {kind}, but a file is needed: {path}")
-    return fd
 
 
 def output_target(path: str, roots: Sequence[Path]) -> Target:
@@ -63,6 +62,7 @@ def output_target(path: str, roots: Sequence[Path]) -> Target:
     folder = os.path.realpath(os.path.dirname(path))
     if _root_of(folder, roots) is None:
         raise PathRefused(f"output is outside the folders that jobs may write to: {path} (see --allow-dir)")
+    _refuse_attempt_folders(os.path.join(folder, name), path, "output")
     return Target(path, folder, name)
 
 
@@ -70,6 +70,26 @@ def refuse_folder(target: Target) -> None:
     """Raise PathRefused when there is a folder where the output would go."""
     if os.path.isdir(os.path.join(target.folder, target.name)):
         raise PathRefused(f"output path is a folder: {target.path}")
+
+
+def _open_regular(name: str, folder: int, path: str) -> int:
+    # Looked at before it is opened: to open a pipe or a device can do something to it.
+    _refuse_unless_regular(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode, path)
+    fd = os.open(name, _INPUT, dir_fd=folder)
+    try:
+        _refuse_unless_regular(os.fstat(fd).st_mode, path)
+    except PathRefused:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _refuse_unless_regular(mode: int, path: str) -> None:
+    if stat.S_ISLNK(mode):
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+        raise PathRefused(f"input is {kind}, but a file is needed: {path}")
 
 
 @contextmanager
@@ -104,6 +124,11 @@ def _check(path: str, kind: str) -> None:
         raise PathRefused(f"{kind} path is not absolute: {path!r}")
     if os.path.basename(path) in ("", ".", ".."):
         raise PathRefused(f"{kind} path names no file: {path!r}")
+
+
+def _refuse_attempt_folders(real: str, path: str, kind: str) -> None:
+    if any(part.startswith(ATTEMPT_FOLDER) for part in real.split("/")):
+        raise PathRefused(f"{kind} path leads into a folder of an attempt at a job: {path}")
 
 
 def _root_of(real: str, roots: Sequence[Path]) -> str | None:

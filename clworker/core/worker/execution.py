@@ -18,6 +18,7 @@ from clworker.core.tasks.messages import one_line
 from clworker.core.worker.ledger import Ledger
 from clworker.core.worker.limits import Exceeded, first_exceeded
 from clworker.core.worker.outputs import Placement
+from clworker.core.worker.reports import checked
 from clworker.core.worker.slots import Slot
 
 PROGRESS_EVERY = 0.5
@@ -67,10 +68,15 @@ class Execution:
             await self._conclude(await self._first_of_all())
         except ClaimLost as loss:
             _log.warning("claim lost; the attempt is not recorded", reason=str(loss))
+            await self._insist("close attempt", self._around.store.claims.abandon, self._claim)
         finally:
             await self._end_slot_unless_idle()
             await self._around.ledger.call(self._placement.discard)
             self._slot.busy = False
+
+    def lose_claim(self) -> None:
+        """Stop the job and record nothing: the claim on it is gone."""
+        self._claim_lost.set()
 
     async def _first_of_all(self) -> Any:
         """Return what ends the attempt: the slot's outcome or death, a limit, a stop, a lost claim."""
@@ -139,7 +145,8 @@ class Execution:
 
     async def _next_message(self) -> dict[str, Any] | None:
         try:
-            return await self._slot.channel.receive()
+            message = await self._slot.channel.receive()
+            return None if message is None else checked(message)
         except ValueError as failure:
             _log.warning("the slot is ended: its task has broken the channel", reason=str(failure))
             self._slot.kill()
@@ -162,7 +169,7 @@ class Execution:
             try:
                 await self._around.ledger.call(store.claims.progress, self._claim, percent)
             except ClaimLost:
-                self._claim_lost.set()
+                self.lose_claim()
                 return
             except StoreUnavailable as failure:
                 _log.debug("progress not written", reason=str(failure))
@@ -186,13 +193,14 @@ class Execution:
     async def _after_death(self, death: Death) -> None:
         """A slot died that nobody asked to end: the job is tried again while it has retries."""
         job = self._claim.job
+        cause = Cause.OUT_OF_MEMORY if death.out_of_memory else Cause.DIED
         if not self._started.is_set():
             await self._give_back(Cause.NEVER_STARTED, counted=False, death=death)
         elif job.retry_count < job.max_retries:
-            await self._give_back(Cause.DIED, counted=True, death=death)
+            await self._give_back(cause, counted=True, death=death)
         else:
             tries = f"attempt {self._claim.attempt} of {job.max_retries + 1}"
-            await self._finish(Outcome.failed(f"the process that ran the job {death}, {tries}", Cause.DIED, death))
+            await self._finish(Outcome.failed(f"the process that ran the job {death}, {tries}", cause, death))
 
     async def _give_back(self, cause: Cause, *, counted: bool, death: Death | None = None) -> None:
         await self._insist(
@@ -227,7 +235,7 @@ def _outcome_of(message: dict[str, Any]) -> Outcome:
 
 def _relay(message: dict[str, Any]) -> None:
     extra = dict(message["extra"])
-    if "exception" in message:
+    if message.get("exception"):
         extra["exception"] = message["exception"]
     logging.getLogger(message["logger"]).log(message["level"], message["event"], extra=extra)
 

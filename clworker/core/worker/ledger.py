@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import chain, repeat
 from typing import ParamSpec, TypeVar
 
-import structlog
-
 from clworker.core.errors import StoreUnavailable
+from clworker.core.worker.outage import Outage
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -22,7 +22,6 @@ LAST_PATIENCE = 45.0
 """Seconds that a stopping worker still tries to keep what it has to say of a job."""
 
 _PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-_log = structlog.get_logger("clworker.worker")
 
 
 class Ledger:
@@ -46,11 +45,12 @@ class Ledger:
     ) -> Result:
         """Run ``function`` again and again while the database is out of reach.
 
-        Logs the first failure and the recovery, not each try. Raises StoreUnavailable only
+        Logs each reason once and the recovery, not each try. Raises StoreUnavailable only
         ``LAST_PATIENCE`` seconds after ``give_up`` was set, and whatever else the function
-        raises at once.
+        raises at once, DatabaseLost among it.
         """
-        failures = 0
+        outage = Outage("database out of reach; trying again until it is back", what=what)
+        pauses = chain(_PAUSES, repeat(_PAUSES[-1]))
         last_try = math.inf
         while True:
             try:
@@ -60,13 +60,10 @@ class Ledger:
                     last_try = min(last_try, time.monotonic() + LAST_PATIENCE)
                 if time.monotonic() >= last_try:
                     raise
-                if failures == 0:
-                    _log.warning("database out of reach; trying again until it is back", what=what, reason=str(failure))
-                await _pause(give_up, _PAUSES[min(failures, len(_PAUSES) - 1)])
-                failures += 1
+                outage.failed(str(failure))
+                await _pause(give_up, next(pauses))
             else:
-                if failures:
-                    _log.info("database is back", what=what, failures=failures)
+                outage.over()
                 return result
 
     def close(self) -> None:

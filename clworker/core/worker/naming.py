@@ -1,7 +1,6 @@
 """One name, one worker: two under one name would fight over the retained message."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,8 +13,9 @@ from clworker.core.store.identity import Instance, LockFile
 from clworker.core.store.store import Store
 from clworker.core.worker.ledger import Ledger
 from clworker.core.worker.signals import StopRequest
+from clworker.core.worker.vigil import HEARTBEATS, Vigil
 
-_HEARTBEATS = 3
+_LOOKS_A_HEARTBEAT = 4
 _LOOK_EVERY = 0.2
 _log = structlog.get_logger("clworker.worker")
 
@@ -50,25 +50,27 @@ async def register(
                     "choose another with --worker-id, or end that one with --takeover"
                 )
             else:
-                for job in await ledger.call(store.claims.rescue, rival.instance):
+                for job in await ledger.call(store.claims.rescue, rival.instance, rival.heartbeat):
                     on_freed(job)
-                await ledger.call(store.instances.end, rival.instance)
+                await ledger.call(store.instances.end, rival.instance, rival.heartbeat)
 
 
 async def _shows_life(store: Store, ledger: Ledger, rival: WorkerRecord, stop: StopRequest) -> bool:
     """Watch a worker's heartbeat counter through three of its intervals, on our own clock."""
-    patience = _HEARTBEATS * rival.heartbeat_interval_ms / 1000
-    _log.warning("a worker of this name may still live; watching its heartbeats", host=rival.host, seconds=patience)
-    deadline = time.monotonic() + patience
-    while time.monotonic() < deadline:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_LOOK_EVERY):
-                await stop.first.wait()
-        if stop.first.is_set():
-            raise stop.interruption("no job was claimed")
+    interval = rival.heartbeat_interval_ms / 1000
+    _log.warning(
+        "a worker of this name may still live; watching its heartbeats", host=rival.host, seconds=HEARTBEATS * interval
+    )
+    vigil = Vigil(interval)
+    while not stop.first.is_set():
+        await ledger.call(store.database.prove_writable)
+        vigil.renewed()
         now = await ledger.call(store.instances.get, rival.instance)
-        if now is None:
+        if now is None or vigil.silent([now]):
             return False
         if now.heartbeat != rival.heartbeat or now.alive:
             return True
-    return False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(_LOOK_EVERY, interval / _LOOKS_A_HEARTBEAT)):
+                await stop.first.wait()
+    raise stop.interruption("no job was claimed")

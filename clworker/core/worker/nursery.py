@@ -40,7 +40,10 @@ def main() -> None:
     # From here on the closed channel tells, so that nothing a task has started outlives us.
     process.die_with_parent(int(sys.argv[2]), wanted=False)
     roots = slot.SlotConfig(
-        [Path(path) for path in config["input_roots"]], [Path(path) for path in config["output_roots"]]
+        [Path(path) for path in config["input_roots"]],
+        [Path(path) for path in config["output_roots"]],
+        config["lock_fd"],
+        config["log_level"],
     )
     try:
         _Nursery(control, registry, roots).serve()
@@ -98,7 +101,7 @@ class _Nursery:
         number = message["slot"]
         if message["type"] == "spawn":
             jobs, output = self._fds.pop(0), self._fds.pop(0)
-            pid = self._fork(jobs, output)
+            pid = self._fork(number, jobs, output)
             self._pids[pid] = number
             os.close(jobs)
             os.close(output)
@@ -108,7 +111,7 @@ class _Nursery:
                 if known == number:
                     _kill(pid)
 
-    def _fork(self, jobs: int, output: int) -> int:
+    def _fork(self, number: int, jobs: int, output: int) -> int:
         nursery = os.getpid()
         pid = os.fork()
         if pid:
@@ -116,16 +119,17 @@ class _Nursery:
                 os.setpgid(pid, pid)
             return pid
         try:
-            self._become_slot(nursery, jobs, output)
+            self._become_slot(nursery, number, jobs, output)
         except BaseException:
             traceback.print_exc()
         finally:
             # _exit, not exit: what this process would clean up belongs to the nursery.
             os._exit(70)
 
-    def _become_slot(self, nursery: int, jobs: int, output: int) -> None:
+    def _become_slot(self, nursery: int, number: int, jobs: int, output: int) -> None:
         os.setpgid(0, 0)
         process.die_with_parent(nursery)
+        process.prefer_to_die_of_memory()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for inherited in (self._control, self._wakeup, self._wakeup_write):
@@ -133,7 +137,7 @@ class _Nursery:
         for stream in (1, 2):
             os.dup2(output, stream)
         os.close(output)
-        slot.serve(BlockingChannel(socket.socket(fileno=jobs)), self._registry, self._config)
+        slot.serve(BlockingChannel(socket.socket(fileno=jobs)), self._registry, self._config, number)
         os._exit(0)
 
     def _reap(self) -> None:

@@ -13,11 +13,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from clworker.core.errors import PathRefused
-from clworker.core.worker.confinement import Target, opened_folder, output_target, refuse_folder
+from clworker.core.errors import PathRefused, StoreUnavailable
+from clworker.core.worker.confinement import ATTEMPT_FOLDER, Target, opened_folder, output_target, refuse_folder
 
 _OWN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _TRIES = 100
+_DISK_TROUBLE = (errno.EROFS, errno.EIO, errno.ENOSPC, errno.EDQUOT)
 
 
 class Placement:
@@ -40,7 +41,8 @@ class Placement:
     def place(self) -> None:
         """Rename every output into place. May be called again after a failed commit.
 
-        Raises PathRefused when an output cannot be placed.
+        Raises PathRefused when an output cannot be placed, and StoreUnavailable when the disk
+        that has just taken it in takes no more changes: finished work waits for that to pass.
         """
         if not self._staged:
             return
@@ -51,8 +53,8 @@ class Placement:
                 with opened_folder(target, self._roots) as folder:
                     self._place_one(target, folder)
             except OSError as failure:
-                raise PathRefused(f"output cannot be placed: {target.path}: {failure.strerror}") from failure
-            self._placed.add(target.path)
+                kind = StoreUnavailable if failure.errno in _DISK_TROUBLE else PathRefused
+                raise kind(f"output cannot be placed: {target.path}: {failure.strerror}") from failure
 
     def discard(self) -> None:
         """Remove the folders of this attempt and of those before it; the folders made for them, if empty."""
@@ -77,6 +79,7 @@ class Placement:
             if not stat.S_ISREG(os.stat(target.name, dir_fd=staging, follow_symlinks=False).st_mode):
                 raise PathRefused(f"output is no regular file: {target.path}")
             os.rename(target.name, target.name, src_dir_fd=staging, dst_dir_fd=folder)
+            self._placed.add(target.path)
         finally:
             os.close(staging)
         _sync_folder(folder)
@@ -180,7 +183,7 @@ class Staging:
 
 def staging_name(token: str) -> str:
     """Return the name of an attempt's folder beside its outputs."""
-    return f".clworker-{token}"
+    return f"{ATTEMPT_FOLDER}{token}"
 
 
 def _output_paths(params: object) -> list[str]:

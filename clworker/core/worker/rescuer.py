@@ -2,9 +2,10 @@
 
 import structlog
 
-from clworker.core.errors import StoreUnavailable
+from clworker.core.errors import DatabaseTrouble
 from clworker.core.models import ComputeJob
-from clworker.core.store.identity import Role, remove
+from clworker.core.store.identity import Role, is_dead, remove
+from clworker.core.store.instances import Registered
 from clworker.core.worker.execution import Surroundings
 from clworker.core.worker.outputs import Placement
 
@@ -12,31 +13,44 @@ _log = structlog.get_logger("clworker.worker")
 
 
 class Rescuer:
-    """Takes over from instances that are provably dead. Of two rescuers at once, one acts."""
+    """Takes over from instances that have died. Of two rescuers at once, one acts."""
 
     def __init__(self, around: Surroundings) -> None:
         self._around = around
         self._call = around.ledger.call
 
-    async def rescue_dead(self) -> frozenset[str]:
-        """Return the jobs of every instance on this machine whose lock is free; tell who is registered.
+    async def rescue_dead(self) -> None:
+        """Take over from every instance on this machine whose lock is free. Raises StoreUnavailable."""
+        for found in await self._call(self._around.store.instances.survey):
+            if found.record.alive is False:
+                await self.rescue(found)
 
-        Raises StoreUnavailable.
+    async def rescue(self, dead: Registered, *, silent: bool = False) -> None:
+        """Return the jobs of an instance to the queue and end it.
+
+        Its death is proven, or with ``silent`` judged by the heartbeats that it had made
+        when it was looked at. Raises StoreUnavailable.
         """
-        store = self._around.store
-        survey = await self._call(store.instances.survey)
-        for instance, lock in survey.dead:
-            record = await self._call(store.instances.get, instance)
-            for job in await self._call(store.claims.rescue, instance):
-                _log.warning("job of a dead worker rescued", job_id=job.job_id, status=job.status, dead=instance)
-                self._around.tell_state(job)
-                if job.is_final:
-                    await self._clear_up(job)
-            if await self._call(store.instances.end, instance):
-                remove(lock)
-                if record is not None and record.role == Role.RUN:
-                    self._clear_presence_of(record.worker_id)
-        return survey.registered
+        store, record = self._around.store, dead.record
+        silent_at = record.heartbeat if silent else None
+        for job in await self._call(store.claims.rescue, record.instance, silent_at):
+            _log.warning(
+                "job of a dead worker rescued",
+                job_id=job.job_id,
+                status=job.status,
+                dead=record.instance,
+                worker=record.worker_id,
+                host=record.host,
+                proof="heartbeats" if silent else "lock",
+            )
+            self._around.tell_state(job)
+            if job.is_final:
+                await self._clear_up(job)
+        if await self._call(store.instances.end, record.instance, silent_at):
+            if is_dead(dead.lock):
+                remove(dead.lock)
+            if record.role == Role.RUN:
+                self._clear_presence_of(record.worker_id)
 
     async def _clear_up(self, job: ComputeJob) -> None:
         """Remove the folders of the attempts at a job that nobody will try again."""
@@ -50,7 +64,7 @@ class Rescuer:
         def still_gone() -> bool:
             try:
                 return not self._around.store.instances.is_name_live(worker_id)
-            except StoreUnavailable:
+            except DatabaseTrouble:
                 return False  # it may have been started again
 
         self._around.broadcaster.clear_retained_of(worker_id, still_gone)

@@ -5,7 +5,9 @@ records and the outcome go back up.
 """
 
 import logging
+import math
 import os
+import resource
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -16,11 +18,16 @@ from typing import Any
 from clworker.core.errors import ParamsRefused, PathRefused
 from clworker.core.frames import BlockingChannel, Message
 from clworker.core.records import extras
+from clworker.core.store.identity import mark_started
 from clworker.core.tasks import params, runner
-from clworker.core.tasks.messages import describe_exception
+from clworker.core.tasks.messages import describe_exception, safe_repr, safe_str
 from clworker.core.worker.workspace import Workspace
 
 _LONGEST_CHAIN = 10
+_MOST_FRAMES = 100
+_LONGEST_TEXT = 10_000
+"""Characters that a log line of a task keeps of each text."""
+
 _log = logging.getLogger("clworker.slot")
 
 
@@ -30,26 +37,29 @@ class SlotConfig:
 
     input_roots: Sequence[Path]
     output_roots: Sequence[Path]
+    lock_fd: int
+    """The instance's lock file, where each start is marked."""
+    log_level: str
 
 
-def serve(channel: BlockingChannel, registry: Mapping[str, Any], config: SlotConfig) -> None:
-    """Run jobs until the supervisor closes the channel."""
+def serve(channel: BlockingChannel, registry: Mapping[str, Any], config: SlotConfig, place: int) -> None:
+    """Run jobs until the supervisor closes the channel. ``place`` is this slot's alone."""
     owner = os.getpid()
     root = logging.getLogger()
     root.handlers[:] = [_ChannelHandler(channel, owner)]
-    root.setLevel(logging.DEBUG)
+    root.setLevel(config.log_level)
     logging.captureWarnings(True)
+    memory = _PeakMemory()
     while (job := channel.receive()) is not None:
-        _forget_peak_memory()
+        memory.forget()
+        mark_started(config.lock_fd, place, job["token"])
         channel.send({"type": "started"})
         try:
             report = _run(channel, registry, config, job, owner)
         except Exception as failure:  # of a schema or a validator, which are the plugin's as well
             _log.error("the job failed around its task", exc_info=failure)
             report = runner.Report(error=describe_exception(failure))
-        channel.send(
-            {"type": "outcome", "output": report.output, "error": report.error, "peak_kib": _peak_memory_kib()}
-        )
+        channel.send({"type": "outcome", "output": report.output, "error": report.error, "peak_kib": memory.peak_kib()})
 
 
 def _run(
@@ -104,18 +114,30 @@ class _ChannelHandler(logging.Handler):
 
 
 def _message_of(record: logging.LogRecord) -> Message:
-    extra = {
-        key: value if isinstance(value, (str, int, float, bool)) else repr(value)
-        for key, value in extras(record).items()
-    }
+    extra = {key: _plain(value) for key, value in extras(record).items()}
     try:
         event = record.getMessage()
     except Exception:  # a log line of the task that does not fit its arguments must not fail the job
-        event = f"{record.msg} {record.args!r}"
-    message = {"type": "log", "logger": record.name, "level": record.levelno, "event": event, "extra": extra}
+        event = f"{safe_str(record.msg)} {safe_repr(record.args)}"
+    message = {
+        "type": "log",
+        "logger": record.name,
+        "level": record.levelno,
+        "event": event[:_LONGEST_TEXT],
+        "extra": extra,
+    }
     if record.exc_info and record.exc_info[1] is not None:
         message["exception"] = _structured(record.exc_info[1])
     return message
+
+
+def _plain(value: Any) -> Any:
+    """Return what a log line of JSON can hold."""
+    if isinstance(value, (bool, float)) and math.isfinite(value):
+        return value
+    if isinstance(value, int) and abs(value) < 1 << 63:
+        return value
+    return (value if isinstance(value, str) else safe_repr(value))[:_LONGEST_TEXT]
 
 
 def _structured(failure: BaseException) -> list[dict[str, Any]]:
@@ -124,11 +146,11 @@ def _structured(failure: BaseException) -> list[dict[str, Any]]:
     link: BaseException | None = failure
     is_cause = False
     while link is not None and len(chain) < _LONGEST_CHAIN:
-        frames = traceback.extract_tb(link.__traceback__)
+        frames = traceback.extract_tb(link.__traceback__, -_MOST_FRAMES)
         chain.append(
             {
                 "exc_type": type(link).__name__,
-                "exc_value": str(link),
+                "exc_value": safe_str(link)[:_LONGEST_TEXT],
                 "is_cause": is_cause,
                 "frames": [
                     {"filename": frame.filename, "lineno": frame.lineno, "name": frame.name} for frame in frames
@@ -140,17 +162,19 @@ def _structured(failure: BaseException) -> list[dict[str, Any]]:
     return chain
 
 
-def _forget_peak_memory() -> None:
-    # 5 resets VmHWM, so that each job's peak is its own (proc(5)).
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
+class _PeakMemory:
+    """The most memory that this process had in use at once since it was told to forget."""
 
+    def __init__(self) -> None:
+        self._reset: int | None = None
+        with suppress(OSError):
+            self._reset = os.open("/proc/self/clear_refs", os.O_WRONLY | os.O_CLOEXEC)
 
-def _peak_memory_kib() -> int | None:
-    try:
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1])
-    except OSError:
-        pass
-    return None
+    def forget(self) -> None:
+        # 5 resets VmHWM (proc(5)), and with it what getrusage tells, so that each job's peak is its own.
+        if self._reset is not None:
+            with suppress(OSError):
+                os.pwrite(self._reset, b"5", 0)
+
+    def peak_kib(self) -> int:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -14,6 +14,7 @@ from clworker.core.models import Death
 from clworker.core.settings import Settings
 from clworker.core.tasks.discovery import Discovery, PluginHost, discover
 from clworker.core.tasks.output import OutputTap
+from clworker.core.worker.oom import OomCounter
 
 _PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
 
@@ -86,6 +87,7 @@ class Nursery:
         self._host = discovery.host
         self._slots: dict[int, Slot] = {}
         self._spawned = 0
+        self._oom = OomCounter()
         self.on_death: Callable[[], None] = _nothing
         """Called whenever a slot has died, for whatever reason, or the nursery itself."""
         self._listening = asyncio.create_task(self._listen())
@@ -98,6 +100,8 @@ class Nursery:
         while any of them lives. Raises PluginHostFailed.
         """
         config: Message = {
+            "lock_fd": lock_fd,
+            "log_level": settings.log_level,
             "input_roots": [str(path) for path in settings.input_roots],
             "output_roots": [str(path) for path in settings.output_roots],
         }
@@ -145,7 +149,8 @@ class Nursery:
             if message["type"] == "spawned":
                 slot.note_spawned(message["pid"])
             elif message["type"] == "exit":
-                slot.note_death(Death(message["signal"], message["exit_code"], message["peak_kib"]))
+                is_victim = self._oom.struck() and message["signal"] == signal.SIGKILL
+                slot.note_death(Death(message["signal"], message["exit_code"], message["peak_kib"], is_victim))
                 del self._slots[slot.number]
                 self.on_death()
         for slot in self._slots.values():

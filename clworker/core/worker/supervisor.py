@@ -8,7 +8,14 @@ from typing import Any
 
 import structlog
 
-from clworker.core.errors import InstanceEnded, Interrupted, StagingFailed, StoreUnavailable
+from clworker.core.errors import (
+    DatabaseLost,
+    DatabaseTrouble,
+    InstanceEnded,
+    Interrupted,
+    StagingFailed,
+    StoreUnavailable,
+)
 from clworker.core.models import Claim, ComputeJob, signal_name
 from clworker.core.presence.messages import announces_queued
 from clworker.core.presence.port import Presence
@@ -17,6 +24,8 @@ from clworker.core.store.identity import Instance, InstanceLock
 from clworker.core.worker import naming
 from clworker.core.worker.announcer import Announcer
 from clworker.core.worker.execution import Execution, Surroundings, cancelled
+from clworker.core.worker.membership import Membership
+from clworker.core.worker.outage import Outage
 from clworker.core.worker.pool import SlotPool
 from clworker.core.worker.rescuer import Rescuer
 from clworker.core.worker.service import ServiceManager
@@ -24,8 +33,8 @@ from clworker.core.worker.signals import StopRequest
 from clworker.core.worker.slots import Slot
 from clworker.core.worker.wakeup import WakeUp, watch_commits
 
-RESCUE_EVERY = 0.5
-"""Seconds between two looks for workers that have died, and for one that has taken over from us."""
+CLAIMS_CHECKED_EVERY = 0.5
+"""Seconds between two looks for claims that somebody has taken from us."""
 
 _PAUSE_WITHOUT_DATABASE = 1.0
 _PAUSE_AFTER_DEATH = 0.5
@@ -50,15 +59,16 @@ class ComputeWorker:
         self._pool = pool
         self._stop = stop
         settings = around.settings
-        self._ended_by_another = asyncio.Event()
+        self._membership = Membership(around, identity.instance)
         self._wakeup = WakeUp()
         self._service = ServiceManager(settings.notify_socket)
         self._announcer = Announcer(around.broadcaster, settings.worker_id, identity.task_types, self._idle_count)
         self._running: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
         self._freed: list[ComputeJob] = []
-        self._database_away = False
-        self._rescuer = Rescuer(around)
+        self._outage = Outage("database out of reach; claiming again once it is back")
+        self._executions: dict[str, Execution] = {}
+        """Those that run, by the token of their claim."""
         self._call = around.ledger.call
 
     async def __aenter__(self) -> "ComputeWorker":
@@ -78,7 +88,7 @@ class ComputeWorker:
         """Note the end of this instance, unless a claim of it is left for a rescuer."""
         try:
             ended = await self._call(self._around.store.instances.end, self._identity.instance.instance)
-        except StoreUnavailable as failure:
+        except DatabaseTrouble as failure:
             _log.warning("the worker's end could not be noted", reason=str(failure))
         else:
             self._identity.lock.needed_as_proof = not ended
@@ -88,10 +98,14 @@ class ComputeWorker:
 
         Raises StoreUnavailable.
         """
-        await self._rescuer.rescue_dead()
+        await Rescuer(self._around).rescue_dead()
         await self._pool.fill()
         for claim in await self._claim(1):
-            await self._execute(claim, self._pool.idle[0])
+            background = [asyncio.create_task(self._membership.beat()), asyncio.create_task(self._watch_claims())]
+            try:
+                await self._execute(claim, self._pool.idle[0])
+            finally:
+                await cancelled(background)
             job = await self._call(self._around.store.jobs.get, claim.job_id)
             if job is None:
                 raise StagingFailed(f"job {claim.job_id} was deleted while it ran")
@@ -101,7 +115,8 @@ class ComputeWorker:
     async def run(self) -> None:
         """Work until a signal or a takeover ends it, then drain.
 
-        Raises Interrupted after a second signal, InstanceEnded after a takeover.
+        Raises Interrupted after a second signal, InstanceEnded after a takeover, and
+        DatabaseLost, once the jobs have been ended, when going on makes no sense.
         """
         stop = self._stop
         self._pool.watch_deaths(self._notice_death)
@@ -114,13 +129,19 @@ class ComputeWorker:
             await self._appear()
             await self._poll()
             await self._drain()
+            if self._failure is not None:
+                raise self._failure
+        except DatabaseLost as failure:
+            _log.error("the database is lost; the worker stops", reason=str(failure))
+            await self._return_jobs()
+            raise
         finally:
             # The order matters: no heartbeat may follow the clearing.
             await cancelled(background)
-            if not self._ended_by_another.is_set():
+            if not self._membership.taken_over.is_set():
                 await self._disappear()
             probe.close()
-        if self._ended_by_another.is_set():
+        if self._membership.taken_over.is_set():
             raise InstanceEnded(f"another worker has taken over the name {self._around.settings.worker_id!r}")
         if stop.second.is_set() and stop.signal_number is not None:
             raise Interrupted(stop.signal_number, f"stopped by a second {signal_name(stop.signal_number)}")
@@ -128,18 +149,19 @@ class ComputeWorker:
     def _background(self, probe: ChangeProbe) -> Iterator[Coroutine[Any, Any, None]]:
         settings = self._around.settings
         yield self._announcer.run(settings.heartbeat_interval)
-        yield self._beat(settings.heartbeat_interval)
-        yield self._watch_instances()
+        yield self._membership.beat()
+        yield self._membership.watch()
+        yield self._watch_claims()
         yield watch_commits(self._around.store.database.path, probe, self._wakeup)
         yield self._wake_after(self._stop.first)
-        yield self._wake_after(self._ended_by_another)
+        yield self._wake_after(self._membership.taken_over)
         if settings.watchdog_interval is not None:
             yield self._service.feed_watchdog(settings.watchdog_interval)
 
     async def _appear(self) -> None:
         """Show this worker at the broker and to the service manager."""
         loop = asyncio.get_running_loop()
-        store, instance = self._around.store, self._identity.instance.instance
+        instances, instance = self._around.store.instances, self._identity.instance.instance
 
         def on_event(payload: bytes) -> None:
             if announces_queued(payload):
@@ -147,11 +169,12 @@ class ComputeWorker:
 
         def may_connect() -> bool:
             try:
-                live = store.instances.is_live(instance)
-            except StoreUnavailable:
+                # Looked up first, which waits for no lock.
+                live = instances.is_live(instance) or self._membership.is_member()
+            except DatabaseTrouble:
                 return True  # nobody can have taken over through a database that is away
             if not live:
-                loop.call_soon_threadsafe(self._ended_by_another.set)
+                loop.call_soon_threadsafe(self._membership.taken_over.set)
             return live
 
         worker_id = self._around.settings.worker_id
@@ -181,12 +204,17 @@ class ComputeWorker:
         try:
             claims = await self._claim(len(idle))
         except InstanceEnded:
-            self._ended_by_another.set()
+            with suppress(StoreUnavailable):
+                await self._membership.renew()
+            self._wakeup.set()
         except StoreUnavailable as failure:
-            self._note_database(away=str(failure))
+            self._outage.failed(str(failure))
+            self._announcer.state_changed()
             asyncio.get_running_loop().call_later(_PAUSE_WITHOUT_DATABASE, self._wakeup.set)
         else:
-            self._note_database(away=None)
+            if self._outage.lasts:
+                self._outage.over()
+                self._announcer.state_changed()
             for slot, claim in zip(idle, claims, strict=False):
                 slot.busy = True
                 task = asyncio.create_task(self._execute_in_background(claim, slot))
@@ -198,8 +226,10 @@ class ComputeWorker:
     async def _execute_in_background(self, claim: Claim, slot: Slot) -> None:
         try:
             await self._execute(claim, slot)
-        except StoreUnavailable as failure:
+        except DatabaseTrouble as failure:
             _log.error("the end of a job could not be recorded", job_id=claim.job_id, reason=str(failure))
+            if isinstance(failure, DatabaseLost):
+                raise
         finally:
             self._announcer.state_changed()
             self._wakeup.set()
@@ -210,33 +240,33 @@ class ComputeWorker:
         await self._service.stopping(timeout)
         _log.info("worker stops", running=len(self._running), drain_timeout=timeout)
         asking = asyncio.create_task(self._service.ask_for_time())
-        if not self._ended_by_another.is_set():
+        if not self._membership.taken_over.is_set():
             ended = asyncio.gather(*self._running, return_exceptions=True)
             second = asyncio.create_task(self._stop.second.wait())
             either: list[asyncio.Future[Any]] = [ended, second]
             await asyncio.wait(either, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             second.cancel()
-        self._around.return_jobs.set()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await self._return_jobs()
         await cancelled([asking])
 
+    async def _return_jobs(self) -> None:
+        self._around.return_jobs.set()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
     def _is_stopping(self) -> bool:
-        return self._stop.first.is_set() or self._ended_by_another.is_set()
+        return self._stop.first.is_set() or self._membership.taken_over.is_set()
 
-    async def _beat(self, interval: float) -> None:
+    async def _watch_claims(self) -> None:
+        """End what runs without a claim, for ever: rescued, cancelled, reset or deleted by somebody."""
         while True:
-            await asyncio.sleep(interval)
+            await asyncio.sleep(CLAIMS_CHECKED_EVERY)
+            running = dict(self._executions)
+            if not running:
+                continue
             with suppress(StoreUnavailable):
-                if not await self._call(self._around.store.instances.beat, self._identity.instance.instance):
-                    self._ended_by_another.set()
-
-    async def _watch_instances(self) -> None:
-        """See to the dead ones, and to whether another has taken over from this one."""
-        while True:
-            with suppress(StoreUnavailable):
-                if self._identity.instance.instance not in await self._rescuer.rescue_dead():
-                    self._ended_by_another.set()
-            await asyncio.sleep(RESCUE_EVERY)
+                held = await self._call(self._around.store.claims.held, self._identity.instance.instance)
+                for token in running.keys() - held:
+                    running[token].lose_claim()
 
     async def _wake_after(self, event: asyncio.Event) -> None:
         await event.wait()
@@ -244,17 +274,7 @@ class ComputeWorker:
         self._wakeup.set()
 
     def _idle_count(self) -> int:
-        return 0 if self._stop.first.is_set() or self._database_away else len(self._pool.idle)
-
-    def _note_database(self, away: str | None) -> None:
-        if (away is not None) == self._database_away:
-            return
-        self._database_away = away is not None
-        self._announcer.state_changed()
-        if away is None:
-            _log.info("database is back")
-        else:
-            _log.warning("database out of reach; claiming again once it is back", reason=away)
+        return 0 if self._stop.first.is_set() or self._outage.lasts else len(self._pool.idle)
 
     def _notice_death(self) -> None:
         """A slot has died, perhaps an idle one: replace it soon, but not in a tight circle."""
@@ -274,4 +294,8 @@ class ComputeWorker:
     async def _execute(self, claim: Claim, slot: Slot) -> None:
         with structlog.contextvars.bound_contextvars(job_id=claim.job_id, task_type=claim.job.task_type):
             _log.info("job claimed", attempt=claim.attempt)
-            await Execution(claim, slot, self._around).run()
+            self._executions[claim.token] = execution = Execution(claim, slot, self._around)
+            try:
+                await execution.run()
+            finally:
+                del self._executions[claim.token]

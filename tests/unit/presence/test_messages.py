@@ -93,6 +93,13 @@ def test_a_fault_is_named(changes: dict[str, object], fault: str) -> None:
         Capability.parse(json.dumps(capability("w", **changes)).encode())
 
 
+def test_what_is_larger_than_any_message_is_not_even_parsed() -> None:
+    payload = json.dumps(capability("w", more="x" * (64 << 10))).encode()
+    with pytest.raises(ValueError, match=r"^is larger than 64 KiB$"):
+        Capability.parse(payload)
+    assert not announces_queued(b'{"event_type": "queued", "more": "' + b"x" * (64 << 10) + b'"}')
+
+
 def test_an_older_workers_message_without_worker_id_is_understood() -> None:
     fields = capability("w")
     del fields["worker_id"]

@@ -89,6 +89,22 @@ def test_a_database_that_is_locked_for_everybody_is_no_change_until_it_is_free(
             assert other.changed()
 
 
-def test_a_database_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(sqlite3.OperationalError):
-        ChangeProbe(str(tmp_path / "missing" / "media.db"))
+def test_a_database_that_cannot_be_opened_is_no_change_until_it_can(path: Path) -> None:
+    below = path.parent / "later" / "media.db"
+    with closing(ChangeProbe(str(below))) as early:
+        assert not early.changed()
+        below.parent.mkdir()
+        assert early.changed()
+        assert not early.changed()
+
+
+def test_a_paused_probe_holds_no_file_and_asks_for_a_look_when_it_goes_on(
+    probe: ChangeProbe, path: Path, writer: sqlite3.Connection
+) -> None:
+    probe.pause()
+    writer.execute("INSERT INTO t VALUES (1)")
+    assert not probe.changed()
+    assert writer.execute("PRAGMA journal_mode=DELETE").fetchone() == ("delete",)  # only the last connection may
+    probe.resume()
+    assert probe.changed()
+    assert not probe.changed()

@@ -110,6 +110,21 @@ def test_any_text_at_all_is_refused_in_words_or_opened(base: Path, text: str) ->
                     os.close(found)
 
 
+def test_a_pipe_is_refused_without_letting_its_writer_go(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as thread:
+        # Waits for a reader; one that came and went would leave it with a broken pipe.
+        writing = thread.submit(pipe.write_bytes, b"whole")
+        try:
+            for _ in range(100):
+                with pytest.raises(PathRefused, match="input is no regular file"):
+                    open_input(str(pipe), [tmp_path])
+        finally:
+            found = pipe.read_bytes()
+        assert writing.result() == len(found) == 5
+
+
 def swap_after_the_check(monkeypatch: pytest.MonkeyPatch, swap: Callable[[], None]) -> None:
     """Do ``swap`` between the resolving of links and the walk, which no timing could do for sure."""
     walk = confinement._walk

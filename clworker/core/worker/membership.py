@@ -1,0 +1,77 @@
+"""This worker's place in the register, and its part in watching over the other places."""
+
+import asyncio
+from contextlib import suppress
+
+import structlog
+
+from clworker.core.errors import StoreUnavailable
+from clworker.core.store.identity import Instance
+from clworker.core.worker.execution import Surroundings
+from clworker.core.worker.rescuer import Rescuer
+from clworker.core.worker.vigil import Vigil
+
+WATCH_EVERY = 0.5
+"""Seconds between two looks for workers that have died, and for one that has taken over from us."""
+
+_log = structlog.get_logger("clworker.worker")
+
+
+class Membership:
+    """Kept by heartbeats; lost only to another worker that takes over the name."""
+
+    def __init__(self, around: Surroundings, instance: Instance) -> None:
+        self._store = around.store
+        self._call = around.ledger.call
+        self._instance = instance.instance
+        self._interval = instance.heartbeat_interval
+        self._rescuer = Rescuer(around)
+        self._vigil = Vigil(instance.heartbeat_interval)
+        self.taken_over = asyncio.Event()
+
+    async def beat(self) -> None:
+        """Write heartbeats for ever."""
+        while True:
+            await asyncio.sleep(self._interval)
+            with suppress(StoreUnavailable):
+                await self.renew()
+
+    async def renew(self) -> None:
+        """Write one heartbeat, and notice when the place is lost. Raises StoreUnavailable."""
+        if await self._call(self.is_member):
+            self._vigil.renewed()
+        else:
+            self.taken_over.set()
+
+    def is_member(self) -> bool:
+        """Write one heartbeat and tell whether the place is ours; blocks. Raises StoreUnavailable.
+
+        A worker that was stopped or cut off may have been given up for dead meanwhile. Its
+        claims are gone then; its place it takes back, unless another has the name.
+        """
+        instances = self._store.instances
+        if instances.beat(self._instance):
+            return True
+        if not instances.regain(self._instance):
+            return False
+        _log.warning("this worker was silent and given up for dead; its jobs went to others, and it goes on")
+        return True
+
+    async def watch(self) -> None:
+        """Look after the other workers for ever."""
+        while True:
+            with suppress(StoreUnavailable):
+                await self._look()
+            await asyncio.sleep(WATCH_EVERY)
+
+    async def _look(self) -> None:
+        found = await self._call(self._store.instances.survey)
+        others = [entry for entry in found if entry.record.instance != self._instance]
+        if len(others) == len(found):
+            await self.renew()
+        silent = self._vigil.silent(entry.record for entry in others if entry.record.alive is not False)
+        for entry in others:
+            if entry.record.alive is False:
+                await self._rescuer.rescue(entry)
+            elif entry.record in silent:
+                await self._rescuer.rescue(entry, silent=True)

@@ -1,0 +1,60 @@
+"""What a slot may say: whatever else comes up its channel is a ValueError, and no exception of ours."""
+
+from typing import Any
+
+import pytest
+
+from clworker.core.worker.reports import checked
+
+LOG = {"type": "log", "logger": "task", "level": 20, "event": "it goes on", "extra": {"size": 3}}
+FRAME = {"filename": "task.py", "lineno": 7, "name": "execute"}
+FAILURE = {"exc_type": "ValueError", "exc_value": "no", "is_cause": False, "frames": [FRAME]}
+OUTCOME = {"type": "outcome", "output": {"a": [1]}, "error": None, "peak_kib": 1024}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"type": "started"},
+        {"type": "staged", "created": ["/a", "/a/b"]},
+        {"type": "progress", "percent": 99},
+        LOG,
+        {**LOG, "exception": [FAILURE]},
+        OUTCOME,
+        {**OUTCOME, "output": None, "error": "it broke", "peak_kib": None},
+    ],
+    ids=str,
+)
+def test_what_a_slot_says_passes_unchanged(message: dict[str, Any]) -> None:
+    assert checked(message) is message
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {},
+        {"type": None},
+        {"type": ["log"]},
+        {"type": "spawned", "slot": 1, "pid": 1},
+        {"type": "staged"},
+        {"type": "staged", "created": "/a"},
+        {"type": "staged", "created": [1]},
+        {"type": "progress", "percent": 100},
+        {"type": "progress", "percent": -1},
+        {"type": "progress", "percent": 1.5},
+        {"type": "progress", "percent": True},
+        {**LOG, "level": "info"},
+        {**LOG, "event": None},
+        {**LOG, "extra": [1]},
+        {**LOG, "extra": {"message": "a field that logging keeps for itself"}},
+        {**LOG, "exception": "ValueError"},
+        {**LOG, "exception": [{**FAILURE, "exc_value": 1}]},
+        {**LOG, "exception": [{**FAILURE, "frames": [{}]}]},
+        {**OUTCOME, "error": ["it broke"]},
+        {**OUTCOME, "peak_kib": 1 << 70},
+    ],
+    ids=str,
+)
+def test_anything_else_is_refused(message: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"^its? "):
+        checked(message)
