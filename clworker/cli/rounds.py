@@ -34,7 +34,7 @@ class Report:
             for one in done.cared
             if one.action != _REFUSED
         ]
-        if rows or self._output_format == "json":
+        if rows or (self._output_format == "json" and done.failure is None):
             print_listing(rows, self._output_format, _COLUMNS)
         refused = [one for one in done.cared if one.action == _REFUSED]
         for one in refused:

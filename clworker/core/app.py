@@ -132,14 +132,13 @@ def cancel_jobs(settings: Settings, prefixes: Collection[str], on_done: Callable
     """End jobs that are queued or running, and tell the other programs.
 
     ``on_done`` is called with what became of each, before the broker is waited for. Raises
-    StoreUnavailable, with nothing done.
+    StoreUnavailable, if need be after telling of what was done until then.
     """
     from clworker.core import caretaker
 
     with open_store(settings) as store:
         result = caretaker.cancel(settings, store, prefixes)
-    on_done(result)
-    caretaker.tell(settings, result)
+    _tell_round(settings, result, on_done)
 
 
 def retry_jobs(settings: Settings, prefixes: Collection[str], force: bool, on_done: Callable[[Round], None]) -> None:
@@ -148,8 +147,7 @@ def retry_jobs(settings: Settings, prefixes: Collection[str], force: bool, on_do
 
     with open_store(settings) as store:
         result = caretaker.retry(store, prefixes, force)
-    on_done(result)
-    caretaker.tell(settings, result)
+    _tell_round(settings, result, on_done)
 
 
 def explain_job(settings: Settings, prefix: str) -> Explanation:
@@ -221,6 +219,15 @@ def log_internal_error(failure: Exception) -> None:
     if not logging.getLogger().handlers:
         logs.prepare(LogSettings(log_level="INFO", log_format="json", colour=False))
     logging.getLogger("clworker").error("internal error", exc_info=failure)
+
+
+def _tell_round(settings: Settings, result: Round, on_done: Callable[[Round], None]) -> None:
+    from clworker.core import caretaker
+
+    on_done(result)
+    caretaker.tell(settings, result)
+    if result.failure is not None:
+        raise result.failure
 
 
 def _with_logs(settings: AnySettings) -> AnySettings:

@@ -1,38 +1,45 @@
 """Carries out what an operator asks for several jobs at once: all that can be done is done."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
-from clworker.core.errors import JobNotFound
+from clworker.core.errors import ClworkerError, JobNotFound, StoreUnavailable
 from clworker.core.models import ComputeJobStatus
 from clworker.core.settings import Settings
 from clworker.core.store.care import Action, Cared
 from clworker.core.store.store import Store
 
+BATCH = 100
+"""So many jobs are changed in one transaction: about 0.2 s, since some programs wait only 5 s for a lock."""
+
 
 @dataclass(frozen=True)
 class Round:
-    """What became of each job, in the order asked for, and what is wrong with ids that name none."""
+    """What became of each job, in the order asked for, and what is wrong with ids that name none.
+
+    ``failure`` is what cut the round short, if anything: the jobs after ``cared`` are unchanged.
+    """
 
     cared: list[Cared]
     unknown: list[str]
+    failure: ClworkerError | None
 
 
 def cancel(settings: Settings, store: Store, prefixes: Collection[str]) -> Round:
     """End the jobs whose ids begin so, and clear up after attempts of which nobody else does."""
-    job_ids, unknown = _found(store, prefixes)
-    cared = store.care.cancel(job_ids)
-    living = {record.instance for record in store.instances.live() if record.alive}
-    for one in cared:
-        if one.action is Action.CANCELLED:
-            _discard_outputs(settings, store, one, living)
-    return Round(cared, unknown)
+    done = _round(store, prefixes, store.care.cancel)
+    with suppress(StoreUnavailable):  # the jobs are cancelled all the same, which is to be told
+        living = {record.instance for record in store.instances.live() if record.alive}
+        for one in done.cared:
+            if one.action is Action.CANCELLED:
+                _discard_outputs(settings, store, one, living)
+    return done
 
 
 def retry(store: Store, prefixes: Collection[str], force: bool) -> Round:
     """Queue the jobs again whose ids begin so."""
-    job_ids, unknown = _found(store, prefixes)
-    return Round(store.care.retry(job_ids, force=force), unknown)
+    return _round(store, prefixes, lambda job_ids: store.care.retry(job_ids, force=force))
 
 
 def tell(settings: Settings, done: Round) -> None:
@@ -46,6 +53,17 @@ def tell(settings: Settings, done: Round) -> None:
             get_broadcaster(settings).publish_event(JobEvent(job.job_id, ComputeJobStatus(job.status), job.progress))
     finally:
         shutdown_broadcaster()
+
+
+def _round(store: Store, prefixes: Collection[str], act: Callable[[Sequence[str]], list[Cared]]) -> Round:
+    job_ids, unknown = _found(store, prefixes)
+    cared: list[Cared] = []
+    try:
+        for first in range(0, len(job_ids), BATCH):
+            cared += act(job_ids[first : first + BATCH])
+    except ClworkerError as failure:
+        return Round(cared, unknown, failure)
+    return Round(cared, unknown, None)
 
 
 def _found(store: Store, prefixes: Collection[str]) -> tuple[list[str], list[str]]:
