@@ -30,6 +30,11 @@ def encode(message: Message) -> bytes:
         raise ValueError("it is nested too deeply") from None
     if len(body) > LARGEST:
         raise ValueError(f"it has {len(body)} bytes, more than {LARGEST}")
+    return framed(body)
+
+
+def framed(body: bytes) -> bytes:
+    """Return the frame of a message that is encoded already."""
     return _LENGTH.pack(len(body)) + body
 
 

@@ -30,7 +30,7 @@ async def run_once(settings: Settings) -> ComputeJob | None:
     The first signal has the job returned to the queue. Raises Interrupted then.
     """
     with stop_requests() as stop:
-        async with started_worker(settings, Role.ONCE, stop, return_jobs=stop.first) as worker:
+        async with started_worker(settings, Role.ONCE, stop) as worker:
             job = None if stop.first.is_set() else await worker.run_once()
         if stop.first.is_set() and (job is None or not job.is_final):
             raise stop.interruption(f"job {job.job_id} went back to the queue" if job else "no job was claimed")
@@ -41,7 +41,7 @@ async def run_worker(settings: Settings) -> None:
     """Run a worker until a signal ends it. Raises Interrupted after a second signal."""
     with stop_requests() as stop:
         try:
-            async with started_worker(settings, Role.RUN, stop, return_jobs=asyncio.Event()) as worker:
+            async with started_worker(settings, Role.RUN, stop) as worker:
                 await worker.run()
         except Interrupted:
             if stop.second.is_set():
@@ -49,13 +49,11 @@ async def run_worker(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def started_worker(
-    settings: Settings, role: Role, stop: StopRequest, return_jobs: asyncio.Event
-) -> "AsyncIterator[ComputeWorker]":
+async def started_worker(settings: Settings, role: Role, stop: StopRequest) -> "AsyncIterator[ComputeWorker]":
     """Hold a registered worker for the time of the block.
 
-    Running jobs go back to the queue once ``return_jobs`` is set. Raises Interrupted when a
-    signal comes while the plugins load, UsageFault and StoreUnavailable.
+    Raises Interrupted when a signal comes while the plugins load, UsageFault and
+    StoreUnavailable.
     """
     instance = Instance.new(settings.worker_id, role, settings.heartbeat_interval)
     async with AsyncExitStack() as stack:
@@ -85,10 +83,10 @@ async def started_worker(
         if not starting.done():
             raise stop.interruption("no job was claimed")
         nursery = await starting
-        identity = Identity(instance, lock, select_types(nursery.discovery.tasks, settings.tasks))
+        identity = Identity(instance, select_types(nursery.discovery.tasks, settings.tasks))
         pool = SlotPool(settings, nursery, lambda: Nursery.start(settings, lock.fd))
         stack.push_async_callback(pool.close)
-        around = Surroundings(settings, store, ledger, get_broadcaster(settings, client_id), return_jobs)
+        around = Surroundings(settings, store, ledger, get_broadcaster(settings, client_id), lock)
         async with ComputeWorker(around, identity, pool, stop) as worker:
             yield worker
 

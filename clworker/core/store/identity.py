@@ -87,6 +87,10 @@ class InstanceLock:
         self.needed_as_proof = False
         """Whether the file has to stay, for others to see by it that this instance is dead."""
 
+    def has_started(self, token: str) -> bool:
+        """Tell whether the job of this claim was the last to start in its slot."""
+        return token in _marks(os.pread(self.fd, os.fstat(self.fd).st_size, 0))
+
     def __enter__(self) -> "InstanceLock":
         return self
 
@@ -130,11 +134,12 @@ def started_tokens(lock: LockFile) -> frozenset[str] | None:
     with suppress(OSError), Path(lock.path).open("rb") as file:
         status = os.fstat(file.fileno())
         if (status.st_dev, status.st_ino) == (lock.device, lock.inode):
-            marks = file.read()
-            return frozenset(
-                marks[at : at + _MARK_SIZE].decode(errors="replace") for at in range(0, len(marks), _MARK_SIZE)
-            )
+            return _marks(file.read())
     return None
+
+
+def _marks(data: bytes) -> frozenset[str]:
+    return frozenset(data[at : at + _MARK_SIZE].decode(errors="replace") for at in range(0, len(data), _MARK_SIZE))
 
 
 def remove(lock: LockFile) -> None:

@@ -1,31 +1,30 @@
-"""One job in one slot, from the handing over to the recorded outcome."""
+"""One job in one slot, from its start to the recorded end of the attempt."""
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
-from clworker.core.errors import ClaimLost, PathRefused, StoreUnavailable
-from clworker.core.models import Cause, Claim, ComputeJob, ComputeJobStatus, Death, Outcome
+from clworker.core.errors import ClaimLost, DatabaseTrouble, PathRefused, StoreUnavailable
+from clworker.core.frames import Message
+from clworker.core.models import Cause, Claim, ComputeJob, ComputeJobStatus, Death, Ending, Outcome, Return
 from clworker.core.presence.messages import JobEvent
 from clworker.core.presence.port import Broadcaster
 from clworker.core.settings import Settings
+from clworker.core.store.claims import Settlement
+from clworker.core.store.identity import InstanceLock
 from clworker.core.store.store import Store
 from clworker.core.tasks.messages import one_line
+from clworker.core.worker.desk import Desk, Matter
 from clworker.core.worker.ledger import Ledger
 from clworker.core.worker.limits import Exceeded, first_exceeded
 from clworker.core.worker.outputs import Placement
-from clworker.core.worker.reports import checked
+from clworker.core.worker.progress import ProgressWriter
 from clworker.core.worker.slots import Slot
-
-PROGRESS_EVERY = 0.5
-"""Seconds between two writes of one job's progress."""
-
-UNTOLD = 0.02
-"""Seconds after which the start of a job is told; of shorter jobs only the outcome is."""
 
 _log = structlog.get_logger("clworker.worker")
 
@@ -38,219 +37,193 @@ class Surroundings:
     store: Store
     ledger: Ledger
     broadcaster: Broadcaster
-    return_jobs: asyncio.Event
-    """Set when running jobs are to go back to the queue at once."""
+    lock: InstanceLock
 
     def tell_state(self, job: ComputeJob) -> None:
         """Publish the state that a job has come into."""
-        self.broadcaster.publish_event(JobEvent(job.job_id, ComputeJobStatus(job.status), job.progress))
+        self.publish(job.job_id, ComputeJobStatus(job.status), job.progress)
+
+    def publish(self, job_id: str, status: ComputeJobStatus, progress: int) -> None:
+        """Publish the state of a job."""
+        self.broadcaster.publish_event(JobEvent(job_id, status, progress))
 
 
 class Execution:
     """Runs one claimed job and sees to it that its end is recorded, or nothing of it is."""
 
-    def __init__(self, claim: Claim, slot: Slot, around: Surroundings) -> None:
-        self._claim = claim
+    def __init__(self, claim: Claim, slot: Slot, around: Surroundings, desk: Desk) -> None:
+        self.claim = claim
+        self.began: float | None = None
+        """When it became the slot's turn, on the monotonic clock."""
+        self.answered = False
         self._slot = slot
         self._around = around
+        self._desk = desk
         self._placement = Placement(claim.job.params, around.settings.output_roots, claim.token, claim.older_tokens)
-        self._started = asyncio.Event()
         self._progress = 0
-        self._progressed = asyncio.Event()
-        self._claim_lost = asyncio.Event()
-        self._answered = False
+        self._progress_writer: ProgressWriter | None = None
+        self._limits: asyncio.Task[None] | None = None
+        self._told = False
+        self._end_after_death: Callable[[Death], Ending] | None = None
 
-    async def run(self) -> None:
-        """Run the job to its recorded end. Raises StoreUnavailable when that had to be given up."""
-        self._slot.busy = True
-        self._slot.output.context = {"job_id": self._claim.job_id, "task_type": self._claim.job.task_type}
-        try:
-            await self._conclude(await self._first_of_all())
-        except ClaimLost as loss:
-            _log.warning("claim lost; the attempt is not recorded", reason=str(loss))
-            await self._insist("close attempt", self._around.store.claims.abandon, self._claim)
-        finally:
-            await self._end_slot_unless_idle()
-            await self._around.ledger.call(self._placement.discard)
-            self._slot.busy = False
-
-    def lose_claim(self) -> None:
-        """Stop the job and record nothing: the claim on it is gone."""
-        self._claim_lost.set()
-
-    async def _first_of_all(self) -> Any:
-        """Return what ends the attempt: the slot's outcome or death, a limit, a stop, a lost claim."""
-        job = self._claim.job
-        order = {
+    @property
+    def order(self) -> Message:
+        """What the slot needs to know."""
+        job = self.claim.job
+        return {
             "job_id": job.job_id,
             "task_type": job.task_type,
             "params": job.params,
-            "token": self._claim.token,
-            "older_tokens": list(self._claim.older_tokens),
+            "token": self.claim.token,
+            "older_tokens": list(self.claim.older_tokens),
         }
-        listening = asyncio.create_task(self._listen(order))
-        endings: list[asyncio.Task[Any]] = [
-            listening,
-            asyncio.create_task(self._watch_limits()),
-            asyncio.create_task(_cause_after(self._claim_lost, Cause.SUPERSEDED)),
-            asyncio.create_task(_cause_after(self._around.return_jobs, Cause.STOPPED)),
-        ]
-        writing = asyncio.create_task(self._write_progress())
-        try:
-            await asyncio.wait(endings, return_when=asyncio.FIRST_COMPLETED)
-            # An outcome that has arrived counts more than a limit or a stop of the same moment.
-            return next(ending for ending in endings if ending.done()).result()
-        finally:
-            await cancelled([*endings, writing])
 
-    async def _conclude(self, ending: Any) -> None:
-        if isinstance(ending, Outcome):
-            await self._finish(ending)
-        elif isinstance(ending, Death):
-            await self._after_death(ending)
-        elif isinstance(ending, Exceeded):
-            await self._end_slot_unless_idle()
-            await self._finish(Outcome.failed(ending.message, ending.cause, death=await self._own_death()))
-        elif ending is Cause.SUPERSEDED:
-            raise ClaimLost(f"job {self._claim.job_id} was taken from this worker while it ran")
-        else:
-            await self._end_slot_unless_idle()
-            await self._give_back(ending, counted=False)
-
-    async def _listen(self, order: dict[str, Any]) -> Outcome | Death:
-        try:
-            await self._slot.channel.send(order)
-        except OSError:
-            return await self._slot.died()
-        except ValueError as failure:
-            self._answered = True
-            return Outcome.failed(f"params cannot be handed to a task: {failure}")
-        while (message := await self._next_message()) is not None:
-            match message["type"]:
-                case "started":
-                    self._started.set()
-                    _log.info("job started", attempt=self._claim.attempt)
-                case "staged":
-                    self._placement.note_staged(message["created"])
-                case "progress":
-                    self._progress = message["percent"]
-                    self._progressed.set()
-                case "log":
-                    _relay(message)
-                case "outcome":
-                    self._answered = True
-                    self._slot.jobs_done += 1
-                    return _outcome_of(message)
-        return await self._slot.died()
-
-    async def _next_message(self) -> dict[str, Any] | None:
-        try:
-            message = await self._slot.channel.receive()
-            return None if message is None else checked(message)
-        except ValueError as failure:
-            _log.warning("the slot is ended: its task has broken the channel", reason=str(failure))
-            self._slot.kill()
-            return None
-
-    async def _watch_limits(self) -> Exceeded:
-        await self._started.wait()
+    def begin(self) -> None:
+        """The slot has nothing else to do from now on."""
+        self.began = time.monotonic()
+        self._slot.output.context = self._context
         settings = self._around.settings
-        return await first_exceeded(self._slot.pid, settings.time_limit, settings.memory_limit_mib)
+        if settings.time_limit is not None or settings.memory_limit_mib is not None:
+            self._limits = asyncio.create_task(self._watch_limits())
 
-    async def _write_progress(self) -> None:
-        store = self._around.store
-        await self._started.wait()
-        await asyncio.sleep(UNTOLD)
-        self._publish(ComputeJobStatus.PROCESSING, self._progress)
-        while True:
-            await self._progressed.wait()
-            self._progressed.clear()
-            percent = self._progress
-            try:
-                await self._around.ledger.call(store.claims.progress, self._claim, percent)
-            except ClaimLost:
-                self.lose_claim()
-                return
-            except StoreUnavailable as failure:
-                _log.debug("progress not written", reason=str(failure))
-            self._publish(ComputeJobStatus.PROCESSING, percent)
-            await asyncio.sleep(PROGRESS_EVERY)
+    def tell_start(self) -> None:
+        """Tell of a job that takes more than a moment; of others only the outcome is told."""
+        if not self._told:
+            self._told = True
+            _log.info("job started", attempt=self.claim.attempt, **self._context)
+            self._around.publish(self.claim.job_id, ComputeJobStatus.PROCESSING, self._progress)
 
-    async def _finish(self, outcome: Outcome) -> None:
-        done = outcome.status is ComputeJobStatus.COMPLETED
-        place: Callable[[], None] = self._placement.place if done else _nothing
-        try:
-            await self._insist("record outcome", self._around.store.claims.finish, self._claim, outcome, place)
-        except PathRefused as refusal:
-            outcome = Outcome.failed(one_line(str(refusal)))
-            await self._insist("record outcome", self._around.store.claims.finish, self._claim, outcome)
-        if outcome.status is ComputeJobStatus.COMPLETED:
-            _log.info("job completed")
-        else:
-            _log.warning("job failed", error=outcome.error_message, cause=str(outcome.cause))
-        self._publish(outcome.status, 100 if outcome.status is ComputeJobStatus.COMPLETED else self._progress)
+    def receive(self, message: Message) -> None:
+        """Take a message of the slot about this job."""
+        match message["type"]:
+            case "staged":
+                self._placement.note_staged(message["created"])
+            case "progress":
+                self._progress = message["percent"]
+                self._write_progress()
+            case "log":
+                self._relay(message)
+            case "outcome":
+                self.answered = True
+                outcome = _outcome_of(message)
+                self._settle(lambda: self._placed(outcome))
 
-    async def _after_death(self, death: Death) -> None:
-        """A slot died that nobody asked to end: the job is tried again while it has retries."""
-        job = self._claim.job
-        cause = Cause.OUT_OF_MEMORY if death.out_of_memory else Cause.DIED
-        if not self._started.is_set():
-            await self._give_back(Cause.NEVER_STARTED, counted=False, death=death)
-        elif job.retry_count < job.max_retries:
-            await self._give_back(cause, counted=True, death=death)
-        else:
-            tries = f"attempt {self._claim.attempt} of {job.max_retries + 1}"
-            await self._finish(Outcome.failed(f"the process that ran the job {death}, {tries}", cause, death))
+    def slot_died(self, death: Death) -> None:
+        """Settle what was at work in a slot that has died."""
+        end = self._end_after_death or self._ending_of
+        ending = end(death)
+        self._settle(lambda: ending)
 
-    async def _give_back(self, cause: Cause, *, counted: bool, death: Death | None = None) -> None:
-        await self._insist(
-            "return job", self._around.store.claims.give_back, self._claim, cause, counted=counted, death=death
-        )
-        how = {"death": str(death)} if death else {}
-        _log.warning("job returned to the queue", cause=str(cause), counted=counted, **how)
-        self._publish(ComputeJobStatus.QUEUED, 0)
+    def refuse(self, reason: str) -> None:
+        """End a job that cannot be handed to a slot."""
+        outcome = Outcome.failed(reason)
+        self._settle(lambda: outcome)
 
-    async def _insist(self, what: str, function: Callable[..., None], *args: Any, **kwargs: Any) -> None:
-        await self._around.ledger.insist(what, self._around.return_jobs, function, *args, **kwargs)
+    def hand_back(self) -> None:
+        """Return a job that the slot has not begun."""
+        ending = Return(Cause.NEVER_STARTED)
+        self._settle(lambda: ending)
 
-    async def _end_slot_unless_idle(self) -> None:
-        """Kill a slot that is still at the job; one that has answered stays for the next."""
-        if not self._answered and not self._slot.has_died:
+    def stop(self) -> None:
+        """End the slot and return the job to the queue, uncounted."""
+        self._end_slot(lambda death: Return(Cause.STOPPED))
+
+    def lose_claim(self) -> None:
+        """End the slot; the claim on the job is gone, and nothing is recorded."""
+        self._end_slot(lambda death: Return(Cause.SUPERSEDED))
+
+    @property
+    def _context(self) -> dict[str, Any]:
+        return {"job_id": self.claim.job_id, "task_type": self.claim.job.task_type}
+
+    def _end_slot(self, end: Callable[[Death], Ending]) -> None:
+        if self._end_after_death is None and not self.answered:
+            self._end_after_death = end
             self._slot.kill()
-            await self._slot.died()
 
-    async def _own_death(self) -> Death | None:
-        return await self._slot.died() if self._slot.has_died else None
+    async def _watch_limits(self) -> None:
+        settings = self._around.settings
+        exceeded: Exceeded = await first_exceeded(self._slot.pid, settings.time_limit, settings.memory_limit_mib)
+        self._end_slot(lambda death: Outcome.failed(exceeded.message, exceeded.cause, death=death))
 
-    def _publish(self, status: ComputeJobStatus, progress: int) -> None:
-        self._around.broadcaster.publish_event(JobEvent(self._claim.job_id, status, progress))
+    def _write_progress(self) -> None:
+        if self._progress_writer is None:
+            self._progress_writer = ProgressWriter(self._save_progress)
+        self._progress_writer.note(self._progress)
+
+    async def _save_progress(self, percent: int) -> None:
+        try:
+            await self._around.ledger.call(self._around.store.claims.progress, self.claim, percent)
+        except ClaimLost:
+            self.lose_claim()
+            return
+        except StoreUnavailable as failure:
+            _log.debug("progress not written", reason=str(failure), **self._context)
+        self.tell_start()
+        self._around.publish(self.claim.job_id, ComputeJobStatus.PROCESSING, percent)
+
+    def _ending_of(self, death: Death) -> Ending:
+        """A slot died that nobody asked to end: the job is tried again while it has retries."""
+        claim, job = self.claim, self.claim.job
+        cause = Cause.OUT_OF_MEMORY if death.out_of_memory else Cause.DIED
+        if self._slot.was_killed:  # because of the job before this one
+            return Return(Cause.STOPPED)
+        if not self._around.lock.has_started(claim.token):
+            return Return(Cause.NEVER_STARTED, death=death)
+        if job.retry_count < job.max_retries:
+            return Return(cause, counted=True, death=death)
+        tries = f"attempt {claim.attempt} of {job.max_retries + 1}"
+        return Outcome.failed(f"the process that ran the job {death}, {tries}", cause, death)
+
+    def _placed(self, outcome: Outcome) -> Outcome:
+        """Place the outputs, with the claim proven; an output that cannot be placed fails the job."""
+        if outcome.status is ComputeJobStatus.COMPLETED:
+            try:
+                self._placement.place()
+            except PathRefused as refusal:
+                return Outcome.failed(one_line(str(refusal)), death=outcome.death)
+        return outcome
+
+    def _settle(self, conclude: Callable[[], Ending]) -> None:
+        if self._limits is not None:
+            self._limits.cancel()
+        if self._progress_writer is not None:
+            self._progress_writer.stop()
+        clean_up = self._placement.discard if self._placement.has_files else None
+        self._desk.hand_in(Matter(Settlement(self.claim, conclude), self._settled, clean_up))
+
+    def _settled(self, result: Ending | ClaimLost | DatabaseTrouble) -> None:
+        context = {"attempt": self.claim.attempt, **self._context}
+        if isinstance(result, ClaimLost):
+            _log.warning("claim lost; the attempt is not recorded", reason=str(result), **context)
+        elif isinstance(result, DatabaseTrouble):
+            _log.error("the end of a job could not be recorded", reason=str(result), **context)
+        elif isinstance(result, Return):
+            self._returned(result, context)
+        elif result.status is ComputeJobStatus.COMPLETED:
+            _log.info("job completed", **context)
+            self._around.publish(self.claim.job_id, result.status, 100)
+        else:
+            _log.warning("job failed", error=result.error_message, cause=str(result.cause), **context)
+            self._around.publish(self.claim.job_id, result.status, self._progress)
+
+    def _returned(self, result: Return, context: dict[str, Any]) -> None:
+        if result.cause is Cause.NEVER_STARTED and result.death is None:
+            _log.debug("job returned to the queue, unstarted", **context)
+            return
+        how = {"death": str(result.death)} if result.death else {}
+        _log.warning("job returned to the queue", cause=str(result.cause), counted=result.counted, **how, **context)
+        self._around.publish(self.claim.job_id, ComputeJobStatus.QUEUED, 0)
+
+    def _relay(self, message: Message) -> None:
+        extra = {**self._context, **message["extra"]}
+        if message.get("exception"):
+            extra["exception"] = message["exception"]
+        logging.getLogger(message["logger"]).log(message["level"], message["event"], extra=extra)
 
 
-def _outcome_of(message: dict[str, Any]) -> Outcome:
+def _outcome_of(message: Message) -> Outcome:
     memory = Death(peak_memory_kib=message["peak_kib"])
     if message["error"] is not None:
         return Outcome.failed(one_line(message["error"]), death=memory)
     return Outcome(ComputeJobStatus.COMPLETED, Cause.COMPLETED, output=message["output"], death=memory)
-
-
-def _relay(message: dict[str, Any]) -> None:
-    extra = dict(message["extra"])
-    if message.get("exception"):
-        extra["exception"] = message["exception"]
-    logging.getLogger(message["logger"]).log(message["level"], message["event"], extra=extra)
-
-
-async def _cause_after(event: asyncio.Event, cause: Cause) -> Cause:
-    await event.wait()
-    return cause
-
-
-async def cancelled(tasks: Sequence[asyncio.Task[Any]]) -> None:
-    """Cancel tasks and wait until they have ended."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _nothing() -> None:
-    pass

@@ -21,8 +21,10 @@ from clworker.core.frames import BlockingChannel, Decoder, Message
 from clworker.core.tasks import process
 from clworker.core.tasks.loading import load_all
 from clworker.core.worker import slot
+from clworker.core.worker.orders import OrderInbox
 
-_MAX_FDS = 16
+_MAX_FDS = 24
+_FDS_OF_A_SLOT = 3
 
 
 def main() -> None:
@@ -100,18 +102,18 @@ class _Nursery:
     def _obey(self, message: Message) -> None:
         number = message["slot"]
         if message["type"] == "spawn":
-            jobs, output = self._fds.pop(0), self._fds.pop(0)
-            pid = self._fork(number, jobs, output)
+            fds, self._fds = self._fds[:_FDS_OF_A_SLOT], self._fds[_FDS_OF_A_SLOT:]
+            pid = self._fork(number, *fds)
             self._pids[pid] = number
-            os.close(jobs)
-            os.close(output)
+            for fd in fds:
+                os.close(fd)
             self._channel.send({"type": "spawned", "slot": number, "pid": pid})
         elif message["type"] == "kill":
             for pid, known in self._pids.items():
                 if known == number:
                     _kill(pid)
 
-    def _fork(self, number: int, jobs: int, output: int) -> int:
+    def _fork(self, number: int, messages: int, orders: int, output: int) -> int:
         nursery = os.getpid()
         pid = os.fork()
         if pid:
@@ -119,14 +121,14 @@ class _Nursery:
                 os.setpgid(pid, pid)
             return pid
         try:
-            self._become_slot(nursery, number, jobs, output)
+            self._become_slot(nursery, number, messages, orders, output)
         except BaseException:
             traceback.print_exc()
         finally:
             # _exit, not exit: what this process would clean up belongs to the nursery.
             os._exit(70)
 
-    def _become_slot(self, nursery: int, number: int, jobs: int, output: int) -> None:
+    def _become_slot(self, nursery: int, number: int, messages: int, orders: int, output: int) -> None:
         os.setpgid(0, 0)
         process.die_with_parent(nursery)
         process.prefer_to_die_of_memory()
@@ -137,7 +139,9 @@ class _Nursery:
         for stream in (1, 2):
             os.dup2(output, stream)
         os.close(output)
-        slot.serve(BlockingChannel(socket.socket(fileno=jobs)), self._registry, self._config, number)
+        channel = BlockingChannel(socket.socket(fileno=messages))
+        inbox = OrderInbox(socket.socket(fileno=orders), channel)
+        slot.serve(channel, inbox, self._registry, self._config, number)
         os._exit(0)
 
     def _reap(self) -> None:

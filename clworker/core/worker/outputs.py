@@ -33,6 +33,11 @@ class Placement:
         self._older_tokens = older_tokens
         self._placed: set[str] = set()
 
+    @property
+    def has_files(self) -> bool:
+        """Whether the job writes any output."""
+        return bool(self._paths)
+
     def note_staged(self, created: list[str]) -> None:
         """Take the slot's word that the task writes files, and which folders were made for them."""
         self._staged = True

@@ -20,9 +20,14 @@ class SlotPool:
         self._slots: list[Slot] = []
 
     @property
+    def slots(self) -> list[Slot]:
+        """All slots, dead ones among them until they are replaced."""
+        return self._slots
+
+    @property
     def idle(self) -> list[Slot]:
         """The slots that could take a job now."""
-        return [slot for slot in self._slots if not slot.busy and not slot.has_died]
+        return [slot for slot in self._slots if not slot.busy and not slot.has_died and not slot.was_killed]
 
     def watch_deaths(self, on_death: Callable[[], None]) -> None:
         """Have ``on_death`` called whenever a slot has died."""

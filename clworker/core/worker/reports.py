@@ -72,7 +72,6 @@ def _is_anything(_value: Any) -> bool:
 
 
 _KINDS: dict[str, dict[str, Check]] = {
-    "started": {},
     "staged": {"created": _is_list_of_texts},
     "progress": {"percent": _is_percent},
     "log": {"logger": _is_text, "level": _is_size, "event": _is_text, "extra": _is_extra, "exception": _is_chain},

@@ -21,6 +21,7 @@ from clworker.core.records import extras
 from clworker.core.store.identity import mark_started
 from clworker.core.tasks import params, runner
 from clworker.core.tasks.messages import describe_exception, safe_repr, safe_str
+from clworker.core.worker.orders import OrderInbox
 from clworker.core.worker.workspace import Workspace
 
 _LONGEST_CHAIN = 10
@@ -42,18 +43,19 @@ class SlotConfig:
     log_level: str
 
 
-def serve(channel: BlockingChannel, registry: Mapping[str, Any], config: SlotConfig, place: int) -> None:
-    """Run jobs until the supervisor closes the channel. ``place`` is this slot's alone."""
+def serve(
+    channel: BlockingChannel, inbox: OrderInbox, registry: Mapping[str, Any], config: SlotConfig, place: int
+) -> None:
+    """Run jobs until the supervisor closes the inbox. ``place`` is this slot's alone."""
     owner = os.getpid()
     root = logging.getLogger()
     root.handlers[:] = [_ChannelHandler(channel, owner)]
     root.setLevel(config.log_level)
     logging.captureWarnings(True)
     memory = _PeakMemory()
-    while (job := channel.receive()) is not None:
+    while (job := inbox.receive()) is not None:
         memory.forget()
         mark_started(config.lock_fd, place, job["token"])
-        channel.send({"type": "started"})
         try:
             report = _run(channel, registry, config, job, owner)
         except Exception as failure:  # of a schema or a validator, which are the plugin's as well

@@ -8,14 +8,20 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import structlog
+
 from clworker.core.errors import ClworkerError
-from clworker.core.frames import Channel, Message
+from clworker.core.frames import Decoder, Message, framed
 from clworker.core.models import Death
 from clworker.core.settings import Settings
 from clworker.core.tasks.discovery import Discovery, PluginHost, discover
 from clworker.core.tasks.output import OutputTap
 from clworker.core.worker.oom import OomCounter
+from clworker.core.worker.orders import LARGEST, OrderQueue
+from clworker.core.worker.reports import checked
 
+_CHUNK = 1 << 18
+_log = structlog.get_logger("clworker.worker")
 _PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
 
 
@@ -23,36 +29,57 @@ class Slot:
     """One child process that runs one job at a time."""
 
     def __init__(self, number: int, nursery: "Nursery") -> None:
-        ours, self._theirs = socket.socketpair()
+        self._ours, self._theirs = socket.socketpair()
+        self._ours.setblocking(False)
         self.number = number
-        self.channel = Channel(ours)
+        self.orders = OrderQueue()
         self.output = OutputTap()
         self.pid = 0
         self.busy = False
-        """Whether a job was sent down that has not been answered, or is about to be."""
+        """Whether a job was handed to it that has not been answered."""
         self.jobs_done = 0
+        self.was_killed = False
+        """Whether this process has ended it."""
+        self.on_message: Callable[[Message], None] = _ignore
+        self.on_death: Callable[[Death], None] = _ignore
+        """Called once, after the last message."""
         self._nursery = nursery
         self._spawned = asyncio.Event()
-        self._death: asyncio.Future[Death] = asyncio.get_running_loop().create_future()
+        self._decoder = Decoder()
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._ours, self._on_readable)
+        self._sending: asyncio.Task[None] | None = None
+        self._death: Death | None = None
 
     async def spawn(self) -> None:
         """Have the nursery fork the process and wait until it has."""
-        self._nursery.tell({"type": "spawn", "slot": self.number}, [self._theirs.fileno(), self.output.write_end])
+        fds = [self._theirs.fileno(), self.orders.read_end, self.output.write_end]
+        self._nursery.tell({"type": "spawn", "slot": self.number}, fds)
         self._theirs.close()
         self.output.close_write_end()
         await self._spawned.wait()
 
+    def hand(self, order: bytes) -> bool:
+        """Queue an encoded order; False when it has to wait until the slot has nothing to do.
+
+        Raises OSError when the slot has died.
+        """
+        if len(order) <= LARGEST:
+            return self.orders.put(order)
+        if self.busy:
+            return False
+        self.orders.announce_large()
+        self._sending = self._loop.create_task(self._send(framed(order)))
+        return True
+
     def kill(self) -> None:
-        """Have the nursery end the slot's whole process group; ``died`` tells when it has."""
+        """Have the nursery end the slot's whole process group; ``on_death`` tells when it has."""
+        self.was_killed = True
         self._nursery.tell({"type": "kill", "slot": self.number})
 
     @property
     def has_died(self) -> bool:
-        return self._death.done()
-
-    async def died(self) -> Death:
-        """Wait for the process to end and tell how."""
-        return await asyncio.shield(self._death)
+        return self._death is not None
 
     def note_spawned(self, pid: int) -> None:
         """Take the nursery's word that the process runs."""
@@ -62,9 +89,12 @@ class Slot:
     def note_death(self, death: Death) -> None:
         """Take the nursery's word that the process has ended."""
         self._spawned.set()
-        self.channel.expect_no_more()
-        if not self._death.done():
-            self._death.set_result(death)
+        if self._death is None:
+            while self._on_readable():  # what it still had said
+                pass
+            self._death = death
+            self._stop_listening()
+            self.on_death(death)
 
     def note_orphaned(self) -> None:
         """The nursery has died, and with it the process; end what its task had started."""
@@ -75,8 +105,38 @@ class Slot:
 
     def close(self) -> None:
         """Close this side; an idle process then ends by itself."""
-        self.channel.close()
+        self._stop_listening()
+        self._ours.close()
+        self.orders.close()
         self.output.close()
+
+    def _on_readable(self) -> bool:
+        try:
+            data = self._ours.recv(_CHUNK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            data = b""
+        if not data:
+            self._stop_listening()
+            return False
+        try:
+            for message in self._decoder.feed(data):
+                self.on_message(checked(message))
+        except ValueError as failure:
+            _log.warning("the slot is ended: its task has broken the channel", reason=str(failure))
+            self._stop_listening()
+            self.kill()
+            return False
+        return True
+
+    def _stop_listening(self) -> None:
+        if self._ours.fileno() >= 0:
+            self._loop.remove_reader(self._ours)
+
+    async def _send(self, frame: bytes) -> None:
+        with suppress(OSError):  # the slot dies, as is told otherwise
+            await self._loop.sock_sendall(self._ours, frame)
 
 
 class Nursery:
@@ -159,6 +219,10 @@ class Nursery:
 
 
 def _nothing() -> None:
+    pass
+
+
+def _ignore(_told: object) -> None:
     pass
 
 

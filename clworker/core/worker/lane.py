@@ -1,0 +1,126 @@
+"""A slot, the job that runs in it, and those that wait behind it."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Sequence
+
+from clworker.core.frames import Message
+from clworker.core.models import Claim, Death
+from clworker.core.worker import orders
+from clworker.core.worker.desk import Desk
+from clworker.core.worker.execution import Execution, Surroundings
+from clworker.core.worker.pace import Load, Pace
+from clworker.core.worker.slots import Slot
+
+A_MOMENT = 0.02
+"""Seconds that a job may run before its start is told, and before those behind it go back to the queue."""
+
+
+class Lane:
+    """Hands jobs to one slot and takes its answers, in the same order."""
+
+    def __init__(self, slot: Slot, around: Surroundings, desk: Desk, pace: Pace) -> None:
+        self.slot = slot
+        self._around = around
+        self._desk = desk
+        self._pace = pace
+        self._executions: deque[Execution] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        slot.on_message = self._receive
+        slot.on_death = self._slot_died
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing runs or waits here."""
+        return not self._executions
+
+    @property
+    def tokens(self) -> Sequence[str]:
+        """The claims of what runs and waits here."""
+        return [execution.claim.token for execution in self._executions]
+
+    def load(self) -> Load:
+        """Return what is here, for a decision about more."""
+        load = Load()
+        for execution in self._executions:
+            load.add(self._pace.expected(execution.claim.job))
+        return load
+
+    def hand(self, claim: Claim) -> None:
+        """Have the slot run a job after those that it has."""
+        execution = Execution(claim, self.slot, self._around, self._desk)
+        try:
+            taken = self.slot.hand(orders.encode(execution.order))
+        except ValueError as failure:
+            execution.refuse(f"params cannot be handed to a task: {failure}")
+            return
+        except OSError:  # the slot dies, as is told otherwise
+            taken = False
+        if not taken:
+            self._pace.note(claim.job.task_type, A_MOMENT)  # too large to wait behind others
+            execution.hand_back()
+            return
+        self._executions.append(execution)
+        self.slot.busy = True
+        if len(self._executions) == 1:
+            self._begin()
+
+    def take_back(self) -> None:
+        """Return to the queue what the slot has not begun."""
+        for _ in range(self.slot.orders.take_back()):
+            self._executions.pop().hand_back()
+
+    def stop(self) -> None:
+        """Return everything to the queue, the running job too."""
+        self.take_back()
+        if self._executions:
+            self._executions[0].stop()
+
+    def lose(self, token: str) -> None:
+        """End the job of a claim that is gone."""
+        if self._executions and self._executions[0].claim.token == token:
+            self.take_back()
+            self._executions[0].lose_claim()
+        else:
+            self.take_back()
+
+    def _begin(self) -> None:
+        self._executions[0].begin()
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(A_MOMENT, self._look)
+
+    def _look(self) -> None:
+        """See to a job that has run for more than a moment; look again if it has not yet."""
+        self._timer = None
+        if not self._executions:
+            return
+        execution = self._executions[0]
+        left = (execution.began or 0.0) + A_MOMENT - time.monotonic()
+        if left > 0:
+            self._timer = asyncio.get_running_loop().call_later(left, self._look)
+        else:
+            execution.tell_start()
+            self.take_back()
+
+    def _receive(self, message: Message) -> None:
+        if not self._executions:
+            return  # a late word of a thread that the last job has left
+        execution = self._executions[0]
+        execution.receive(message)
+        if message["type"] == "outcome":
+            self._executions.popleft()
+            self.slot.jobs_done += 1
+            self._pace.note(execution.claim.job.task_type, time.monotonic() - (execution.began or 0.0))
+            if self._executions:
+                self._begin()
+            else:
+                self.slot.busy = False
+
+    def _slot_died(self, death: Death) -> None:
+        executions, self._executions = self._executions, deque()
+        self.slot.busy = False
+        if executions:
+            executions.popleft().slot_died(death)
+        for execution in executions:
+            execution.hand_back()

@@ -1,0 +1,85 @@
+"""Orders to a slot: a queue in the kernel, from which the slot takes one when it has nothing to do.
+
+The supervisor keeps both ends, so that it can take back what the slot has not taken: of the
+two that read, each order goes to one. Orders too large for the queue go another way.
+"""
+
+import json
+import socket
+
+from clworker.core.frames import BlockingChannel, Message
+
+LARGEST = 32_768
+"""Bytes of an order that can wait in the queue; eight of them fit into any socket's buffer."""
+
+_LARGE = {"type": "large"}
+
+
+class OrderQueue:
+    """The supervisor's ends of the queue."""
+
+    def __init__(self) -> None:
+        self._write_end, self._read_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        # Not the other end, whose slot waits: both processes share what is set there.
+        self._write_end.setblocking(False)
+
+    @property
+    def read_end(self) -> int:
+        """The descriptor to hand to the slot."""
+        return self._read_end.fileno()
+
+    def put(self, order: bytes) -> bool:
+        """Queue an encoded order; False when the queue is full. Raises OSError once it is closed."""
+        try:
+            self._write_end.send(order)
+        except BlockingIOError:
+            return False
+        return True
+
+    def announce_large(self) -> None:
+        """Have the slot read the next order from its channel. Raises OSError once the queue is closed."""
+        self._write_end.send(encode(_LARGE))
+
+    def take_back(self) -> int:
+        """Remove what the slot has not taken, the latest orders; return how many there were."""
+        count = 0
+        try:
+            while self._read_end.recv(LARGEST, socket.MSG_DONTWAIT):
+                count += 1
+        except OSError:
+            pass
+        return count
+
+    def close(self) -> None:
+        """Close both ends; an idle slot then ends by itself."""
+        self._write_end.close()
+        self._read_end.close()
+
+
+class OrderInbox:
+    """The slot's end of the queue."""
+
+    def __init__(self, sock: socket.socket, channel: BlockingChannel) -> None:
+        """What is too large for the queue comes over the channel."""
+        sock.setblocking(True)
+        self._socket = sock
+        self._channel = channel
+
+    def receive(self) -> Message | None:
+        """Wait for one order; None when the supervisor has closed the queue."""
+        try:
+            order = self._socket.recv(LARGEST)
+        except ConnectionResetError:
+            return None
+        if not order:
+            return None
+        message: Message = json.loads(order)
+        return self._channel.receive() if message == _LARGE else message
+
+
+def encode(order: Message) -> bytes:
+    """Return the bytes of one order. Raises ValueError for what is nested too deeply."""
+    try:
+        return json.dumps(order, separators=(",", ":")).encode()
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None

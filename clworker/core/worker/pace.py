@@ -1,0 +1,90 @@
+"""How fast tasks are, and so how many jobs a slot may hold at once.
+
+A claim costs a transaction, which a job that takes microseconds should not pay alone. But
+what one worker holds, no other can run: only jobs that are over in a moment are held in
+numbers, and none of them waits long.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from clworker.core.models import ComputeJob
+
+QUICK = 0.005
+"""Seconds that a job of a task takes on average, below which a slot may hold several."""
+
+LONGEST_WAIT = 0.02
+"""Seconds that a job may wait behind others in a slot."""
+
+MOST_HELD = 8
+"""Jobs that a slot may hold, the one that runs among them."""
+
+_WEIGHT = 0.2
+"""Of the latest job in the average."""
+
+
+class Pace:
+    """Knows how long the jobs of each task have taken lately."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, float] = {}
+
+    def note(self, task_type: str, seconds: float) -> None:
+        """Take the time of one job into account."""
+        before = self._seconds.get(task_type, seconds)
+        self._seconds[task_type] = before + _WEIGHT * (seconds - before)
+
+    def expected(self, job: ComputeJob) -> float | None:
+        """Return the seconds that a job will take if it is quick; None when it is not, or nobody knows.
+
+        One that was tried before may have killed its slot, and those that wait behind it with it.
+        """
+        seconds = self._seconds.get(job.task_type)
+        return None if seconds is None or seconds >= QUICK or job.retry_count > 0 else seconds
+
+
+@dataclass(slots=True)
+class Load:
+    """What one slot holds: how many jobs, and the seconds until they are done if all are quick."""
+
+    count: int = 0
+    seconds: float | None = 0.0
+    most: int = MOST_HELD
+
+    def takes(self, seconds: float | None) -> bool:
+        """Tell whether it may take one more job of this expected time."""
+        if self.count == 0:
+            return True
+        return (
+            seconds is not None
+            and self.seconds is not None
+            and self.count < self.most
+            and self.seconds + seconds <= LONGEST_WAIT
+        )
+
+    def add(self, seconds: float | None) -> None:
+        """Take one more job."""
+        self.count += 1
+        self.seconds = None if seconds is None or self.seconds is None else self.seconds + seconds
+
+    @property
+    def room(self) -> int:
+        """How many more it could take at the most."""
+        return 0 if self.seconds is None else self.most - self.count
+
+
+def share_out(jobs: Sequence[ComputeJob], loads: Sequence[Load], pace: Pace) -> list[int]:
+    """Return for each job, in their order, the number of the slot that takes it.
+
+    The first that no slot takes ends the list, so that none overtakes a better one. Adds to ``loads``.
+    """
+    takers: list[int] = []
+    for job in jobs:
+        seconds = pace.expected(job)
+        able = [number for number, load in enumerate(loads) if load.takes(seconds)]
+        if not able:
+            break
+        taker = min(able, key=lambda number: (loads[number].count, number))
+        loads[taker].add(seconds)
+        takers.append(taker)
+    return takers
