@@ -14,7 +14,7 @@ from tests.support.processes import processes_of
 from tests.support.program import Program
 from tests.support.waiting import wait_until
 
-KILLS = 13
+KILLS = 10
 SIZE = (32, 20)
 
 
