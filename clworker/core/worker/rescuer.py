@@ -61,8 +61,9 @@ class Rescuer:
         """
         jobs = self._around.store.jobs
         for job in jobs.last_ended_by(instance, _RECENT_ATTEMPTS):
-            *older, last = [attempt.token for attempt in jobs.attempts(job.job_id) if attempt.ended_at is not None]
-            Placement(job.params, self._around.settings.output_roots, last, older).discard()
+            for attempt in jobs.attempts(job.job_id):
+                if attempt.ended_at is not None:
+                    Placement(job.params, self._around.settings.output_roots, attempt.token).discard()
 
     def _clear_presence_of(self, worker_id: str) -> None:
         """Remove what a dead worker may have left at the broker: a broker that crashed too sends no Will."""
