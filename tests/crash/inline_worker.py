@@ -10,7 +10,7 @@ from pathlib import Path
 
 from clworker.core.models import Cause, Claim, ComputeJobStatus, Outcome
 from clworker.core.presence.broadcaster import NoopBroadcaster
-from clworker.core.store.identity import InstanceLock
+from clworker.core.store.identity import InstanceLock, mark_started
 from clworker.core.worker.execution import Surroundings
 from clworker.core.worker.ledger import Ledger
 from clworker.core.worker.outputs import Placement
@@ -54,6 +54,7 @@ class InlineWorker:
 
     def execute(self, claim: Claim) -> Placement:
         """Do the slot's part: the task's outputs are written beside their places."""
+        mark_started(self.lock.fd, 0, claim.token)
         placement = Placement(claim.job.params, self.settings.output_roots, claim.token, claim.older_tokens)
         workspace = Workspace(claim.job.params, self.settings.input_roots, self.settings.output_roots, claim.token)
         handed = workspace.open(claim.older_tokens)

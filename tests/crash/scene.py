@@ -58,6 +58,15 @@ def job_row(folder: Path) -> dict[str, Any]:
     return next(iter(databases.rows(database_of(folder), "SELECT * FROM jobs")), {})
 
 
+def started_jobs(folder: Path) -> list[str]:
+    """Return the jobs with an open claim whose start is marked in the lock file of its instance."""
+    claims = databases.rows(
+        database_of(folder), "SELECT job_id, instance, token FROM clworker_attempts WHERE ended_at IS NULL"
+    )
+    locks = folder / "clworker-locks"
+    return [claim["job_id"] for claim in claims if claim["token"] in (locks / f"{claim['instance']}.lock").read_text()]
+
+
 def attempt_folders(folder: Path) -> list[str]:
     """Return the folders that attempts have left beside outputs."""
     return [str(path) for path in folder.rglob(".clworker-*")]

@@ -24,7 +24,7 @@ def crash(program: Program, told: Path, kill_at: int | None, *args: str) -> list
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env=program.environment(),
+            env=program.environment(PYTHONDONTWRITEBYTECODE="1"),  # the interpreter's steps are none of ours
             cwd=_ROOT,
             timeout=TIMEOUT,
         )

@@ -47,14 +47,18 @@ class Steps:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def _watch_files(self) -> None:
-        fsync = os.fsync
+        sys.addaudithook(self._on_audit_event)
+        fsync, pwrite = os.fsync, os.pwrite  # these raise no audit events
 
-        def counted_fsync(fd: Any) -> None:  # it raises no audit event
+        def counted_fsync(fd: Any) -> None:
             self.take("fsync")
             fsync(fd)
 
-        os.fsync = counted_fsync
-        sys.addaudithook(self._on_audit_event)
+        def counted_pwrite(*arguments: Any) -> int:
+            self.take("pwrite")
+            return pwrite(*arguments)
+
+        os.fsync, os.pwrite = counted_fsync, counted_pwrite
 
     def _on_audit_event(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event in _FILE_EVENTS:
