@@ -3,6 +3,7 @@
 Its own process, since forking is safe only where no thread runs and no database is open.
 """
 
+import gc
 import importlib
 import json
 import os
@@ -56,6 +57,7 @@ def main() -> None:
     """Perform what is asked for on stdin, a line each."""
     operations = importlib.import_module(sys.argv[1])
     with os.fdopen(os.dup(1), "w") as answers:
+        gc.freeze()  # what is loaded stays shared with the children
         os.dup2(2, 1)  # what an operation prints is no answer
         for line in sys.stdin:
             request = json.loads(line)
