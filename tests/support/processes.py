@@ -76,3 +76,14 @@ def kill_all(pids: Iterable[int]) -> None:
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+
+
+def processes_of(server_dir: Path) -> list[int]:
+    """Return the living processes that were started with this data folder."""
+    variable = f"CL_SERVER_DIR={server_dir}".encode()
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # of somebody else, or gone
+            if variable in (process / "environ").read_bytes().split(b"\0") and lives(int(process.name)):
+                found.append(int(process.name))
+    return found

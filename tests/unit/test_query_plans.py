@@ -75,6 +75,7 @@ def rescue(store: Store) -> None:
     store.instances.end(INSTANCE.instance)
     store.instances.provably_dead()
     assert len(store.rescues.rescue(INSTANCE.instance)) == 3
+    assert store.jobs.last_ended_by(INSTANCE.instance, 10) == []
     store.instances.end(INSTANCE.instance)
     store.instances.prune()
 

@@ -12,6 +12,7 @@ import fcntl
 import os
 import socket
 import uuid
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -73,7 +74,7 @@ class InstanceLock:
 
     def __init__(self, database_path: Path, instance: Instance) -> None:
         """Create and lock the file. Raises StoreUnavailable when the folder is not writable."""
-        folder = Path(os.path.abspath(database_path)).parent / _FOLDER
+        folder = _lock_folder(database_path)
         path = folder / f"{instance.instance}.lock"
         try:
             folder.mkdir(exist_ok=True)
@@ -146,6 +147,24 @@ def remove(lock: LockFile) -> None:
     """Remove the file of a dead instance, unless its file system takes no changes now."""
     with suppress(OSError):
         os.unlink(lock.path)
+
+
+def remove_unneeded(database_path: str | Path, live: Collection[str], before: int) -> None:
+    """Remove lock files, older than a time in Unix milliseconds, that nobody holds or needs as proof.
+
+    Killed before it is registered, or when its end is noted and its file still there, an
+    instance leaves one that no row leads to. ``live`` are those whose files may be needed.
+    """
+    for path in _lock_folder(database_path).glob("*.lock"):
+        with suppress(OSError):  # somebody else removes it at the same moment, or owns it
+            status = path.stat()
+            lock = LockFile(str(path), status.st_dev, status.st_ino)
+            if path.stem not in live and status.st_mtime_ns < before * 1_000_000 and is_dead(lock):
+                remove(lock)
+
+
+def _lock_folder(database_path: str | Path) -> Path:
+    return Path(os.path.abspath(database_path)).parent / _FOLDER
 
 
 def current_boot_id() -> str:

@@ -141,6 +141,18 @@ class Jobs:
         with self._database.read() as connection:
             return [(row.ended_at, row.task_type) for row in connection.execute(query)]
 
+    def last_ended_by(self, instance: str, limit: int) -> list[ComputeJob]:
+        """Return the jobs that are final now, of the ``limit`` attempts of this instance that ended last."""
+        last: sa.Select[Any] = (
+            sa.select(attempts.c.job_id)
+            .where(attempts.c.instance == instance, attempts.c.ended_at.is_not(None))
+            .order_by(attempts.c.ended_at.desc())
+            .limit(limit)
+        )
+        query = sa.select(*self._jobs.selected()).where(self._jobs.columns.job_id.in_(last))
+        with self._database.read() as connection:
+            return [job for job in map(job_of, connection.execute(query)) if job.is_final]
+
     def update(self, job_id: str, **fields: Any) -> bool:
         """Set fields of a job without any claim, as services do; False when there is no such job."""
         values = self._jobs.values(updated_at=now_ms(), **fields)

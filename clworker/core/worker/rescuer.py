@@ -3,11 +3,13 @@
 import structlog
 
 from clworker.core.errors import DatabaseTrouble
-from clworker.core.models import ComputeJob
 from clworker.core.store.identity import Role, is_dead, remove
 from clworker.core.store.instances import Registered
 from clworker.core.worker.execution import Surroundings
 from clworker.core.worker.outputs import Placement
+
+_RECENT_ATTEMPTS = 200
+"""How many attempts of a dead instance are cleared up after: more than it can have been busy with."""
 
 _log = structlog.get_logger("clworker.worker")
 
@@ -44,19 +46,24 @@ class Rescuer:
                 proof="heartbeats" if silent else "lock",
             )
             self._around.tell_state(job)
-            if job.is_final:
-                await self._clear_up(job)
+        await self._call(self._clear_up_after, record.instance)
         if await self._call(store.instances.end, record.instance, silent_at):
             if is_dead(dead.lock):
                 remove(dead.lock)
             if record.role == Role.RUN:
                 self._clear_presence_of(record.worker_id)
 
-    async def _clear_up(self, job: ComputeJob) -> None:
-        """Remove the folders of the attempts at a job that nobody will try again."""
-        attempts = await self._call(self._around.store.jobs.attempts, job.job_id)
-        *older, last = [attempt.token for attempt in attempts if attempt.ended_at is not None]
-        await self._call(Placement(job.params, self._around.settings.output_roots, last, older).discard)
+    def _clear_up_after(self, instance: str) -> None:
+        """Remove the folders of attempts at jobs that nobody will try again.
+
+        Not only at those just rescued: the dead one, or an earlier rescuer of it, may have
+        been killed when a job's end was recorded and its folders were still there.
+        """
+        jobs = self._around.store.jobs
+        for job in jobs.last_ended_by(instance, _RECENT_ATTEMPTS):
+            for attempt in jobs.attempts(job.job_id):
+                if attempt.ended_at is not None:
+                    Placement(job.params, self._around.settings.output_roots, attempt.token).discard()
 
     def _clear_presence_of(self, worker_id: str) -> None:
         """Remove what a dead worker may have left at the broker: a broker that crashed too sends no Will."""

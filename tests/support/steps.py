@@ -1,0 +1,81 @@
+"""Counts what a process does to its database and its files, step by step, and kills it before one of them.
+
+Only what changes something counts, and only once: what is just after one step is just before
+the next. For a process that is there to be killed: an audit hook stays until its end.
+"""
+
+import itertools
+import os
+import signal
+import sys
+from typing import Any
+
+import sqlalchemy as sa
+
+_FILE_EVENTS = {
+    "os.chmod",
+    "os.link",
+    "os.mkdir",
+    "os.remove",
+    "os.rename",
+    "os.rmdir",
+    "os.symlink",
+    "os.truncate",
+    "fcntl.flock",
+    "sqlite3.connect",
+    "subprocess.Popen",
+}
+_READING = {"BEGIN", "PRAGMA", "SELECT"}
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+
+
+class Steps:
+    """The steps of this process from now on, each told by name as a line to a file descriptor."""
+
+    def __init__(self, told: int, kill_at: int | None) -> None:
+        """``kill_at`` is the number of the step, from 1, that the process does not live to take."""
+        self._told = told
+        self._kill_at = kill_at
+        self._numbers = itertools.count(1)
+        self._watch_files()
+        self._watch_database()
+
+    def take(self, name: str) -> None:
+        """Count one step, or die before it."""
+        os.write(self._told, f"{name}\n".encode())
+        if next(self._numbers) == self._kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def _watch_files(self) -> None:
+        sys.addaudithook(self._on_audit_event)
+        fsync, pwrite = os.fsync, os.pwrite  # these raise no audit events
+
+        def counted_fsync(fd: Any) -> None:
+            self.take("fsync")
+            fsync(fd)
+
+        def counted_pwrite(*arguments: Any) -> int:
+            self.take("pwrite")
+            return pwrite(*arguments)
+
+        os.fsync, os.pwrite = counted_fsync, counted_pwrite
+
+    def _on_audit_event(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event in _FILE_EVENTS:
+            self.take(f"{event} {arguments[0]}")
+        elif event == "open" and arguments[2] & _WRITING:
+            self.take(f"open {arguments[0]}")
+
+    def _watch_database(self) -> None:
+        def before(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+            words = statement.split()[:3]
+            if words[0] not in _READING:
+                self.take(" ".join(words))
+
+        def at_commit(connection: sa.Connection) -> None:
+            if not connection.get_execution_options().get("clworker_read_only"):
+                self.take("COMMIT")
+
+        sa.event.listen(sa.Engine, "before_cursor_execute", before)
+        sa.event.listen(sa.Engine, "commit", at_commit)
+        sa.event.listen(sa.Engine, "rollback", lambda *_: self.take("ROLLBACK"))
