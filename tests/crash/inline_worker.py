@@ -42,7 +42,7 @@ class InlineWorker:
 
         async def rescue() -> None:
             with closing(Ledger()) as ledger:
-                around = Surroundings(self.settings, self.store, ledger, NoopBroadcaster(), asyncio.Event())
+                around = Surroundings(self.settings, self.store, ledger, NoopBroadcaster(), self.lock)
                 await Rescuer(around).rescue_dead()
 
         asyncio.run(rescue())

@@ -5,7 +5,6 @@ import os
 import re
 import signal
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
@@ -14,8 +13,11 @@ from clworker.core.presence.broadcaster import NoopBroadcaster
 from clworker.core.settings import load_settings
 from clworker.core.store.identity import Instance, InstanceLock, Role
 from clworker.core.store.store import Store
-from clworker.core.worker.execution import Execution, Surroundings
+from clworker.core.worker.desk import Desk
+from clworker.core.worker.execution import Surroundings
+from clworker.core.worker.lane import Lane
 from clworker.core.worker.ledger import Ledger
+from clworker.core.worker.pace import Pace
 from clworker.core.worker.slots import Nursery
 from tests.support.bench import Bench
 from tests.support.processes import children_of, wait_until_gone
@@ -221,7 +223,8 @@ def test_killed_nursery_takes_the_task_with_it_and_the_job_returns(bench: Bench)
     assert (ended.code, bench.job(job_id)["status"], bench.job(job_id)["retry_count"]) == (1, "queued", 1)
 
 
-def test_slot_that_dies_before_it_starts_the_job_costs_no_retry(bench: Bench, tmp_path: Path) -> None:
+@pytest.mark.parametrize("dies", ["before", "after"])
+def test_slot_that_dies_before_it_starts_the_job_costs_no_retry(bench: Bench, dies: str) -> None:
     settings = load_settings({}, {"CL_SERVER_DIR": str(bench.program.server_dir), "BROADCAST_TYPE": "noop"})
     job_id = bench.queue("image_resize")
 
@@ -230,12 +233,22 @@ def test_slot_that_dies_before_it_starts_the_job_costs_no_retry(bench: Bench, tm
         with InstanceLock(bench.database, instance) as lock, closing(Ledger()) as ledger:
             nursery = await Nursery.start(settings, lock.fd)
             slot = await nursery.spawn()
-            os.kill(slot.pid, signal.SIGKILL)
-            assert str(await slot.died()).startswith("was killed by SIGKILL")
             store = await ledger.call(Store, settings.database_url)
+            desk = Desk(store, ledger, instance.instance, ["image_resize"])
+            handed_in = asyncio.Event()
+            desk.on_matter = handed_in.set
+            lane = Lane(slot, Surroundings(settings, store, ledger, NoopBroadcaster(), lock), desk, Pace())
             (claim,) = await ledger.call(store.claims.claim, instance.instance, ["image_resize"])
-            around = Surroundings(settings, store, ledger, NoopBroadcaster(), asyncio.Event())
-            await Execution(claim, slot, around).run()
+            os.kill(slot.pid, signal.SIGSTOP)
+            if dies == "after":
+                lane.hand(claim)
+            os.kill(slot.pid, signal.SIGKILL)
+            while not slot.has_died:
+                await asyncio.sleep(0.01)
+            if dies == "before":
+                lane.hand(claim)
+            await handed_in.wait()
+            await desk.exchange(0, len)
             slot.close()
             await nursery.close()
             await ledger.call(store.close)

@@ -58,8 +58,8 @@ class Queue:
         while rows := self._next_rows(connection, task_types, limit):
             if named := [row for row in rows if self._has_name(connection, row)]:
                 jobs = [job_of(row) for row in named]
-                count = choose(jobs)
-                return self._open_attempts(connection, instance, list(zip(named, jobs, strict=True))[:count])
+                chosen = list(zip(named, jobs, strict=True))[: choose(jobs)]
+                return self._open_attempts(connection, instance, chosen) if chosen else []
         return []
 
     def _next_rows(self, connection: sa.Connection, task_types: Iterable[str], limit: int) -> list[sa.Row[Any]]:

@@ -51,13 +51,11 @@ class Lane:
         """Have the slot run a job after those that it has."""
         execution = Execution(claim, self.slot, self._around, self._desk)
         try:
-            taken = self.slot.hand(orders.encode(execution.order))
+            order = orders.encode(execution.order)
         except ValueError as failure:
             execution.refuse(f"params cannot be handed to a task: {failure}")
             return
-        except OSError:  # the slot dies, as is told otherwise
-            taken = False
-        if not taken:
+        if self.slot.is_gone or not self.slot.hand(order):
             self._pace.note(claim.job.task_type, A_MOMENT)  # too large to wait behind others
             execution.hand_back()
             return

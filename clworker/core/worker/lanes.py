@@ -84,7 +84,7 @@ class Lanes:
             lane.stop()
 
     def _open_lanes(self) -> list[Lane]:
-        return [lane for lane in self._lanes if not lane.slot.has_died and not lane.slot.was_killed]
+        return [lane for lane in self._lanes if not lane.slot.is_gone]
 
     def _loads(self) -> list[Load]:
         loads = [lane.load() for lane in self._open_lanes()]

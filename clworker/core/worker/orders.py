@@ -29,7 +29,7 @@ class OrderQueue:
         return self._read_end.fileno()
 
     def put(self, order: bytes) -> bool:
-        """Queue an encoded order; False when the queue is full. Raises OSError once it is closed."""
+        """Queue an encoded order; False when the queue is full."""
         try:
             self._write_end.send(order)
         except BlockingIOError:
@@ -37,7 +37,7 @@ class OrderQueue:
         return True
 
     def announce_large(self) -> None:
-        """Have the slot read the next order from its channel. Raises OSError once the queue is closed."""
+        """Have the slot read the next order from its channel."""
         self._write_end.send(encode(_LARGE))
 
     def take_back(self) -> int:

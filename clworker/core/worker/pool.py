@@ -27,7 +27,7 @@ class SlotPool:
     @property
     def idle(self) -> list[Slot]:
         """The slots that could take a job now."""
-        return [slot for slot in self._slots if not slot.busy and not slot.has_died and not slot.was_killed]
+        return [slot for slot in self._slots if not slot.busy and not slot.is_gone]
 
     def watch_deaths(self, on_death: Callable[[], None]) -> None:
         """Have ``on_death`` called whenever a slot has died."""

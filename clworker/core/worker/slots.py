@@ -60,10 +60,7 @@ class Slot:
         await self._spawned.wait()
 
     def hand(self, order: bytes) -> bool:
-        """Queue an encoded order; False when it has to wait until the slot has nothing to do.
-
-        Raises OSError when the slot has died.
-        """
+        """Queue an encoded order; False when it has to wait until the slot has nothing to do."""
         if len(order) <= LARGEST:
             return self.orders.put(order)
         if self.busy:
@@ -80,6 +77,11 @@ class Slot:
     @property
     def has_died(self) -> bool:
         return self._death is not None
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it has died, or is about to."""
+        return self.has_died or self.was_killed
 
     def note_spawned(self, pid: int) -> None:
         """Take the nursery's word that the process runs."""
