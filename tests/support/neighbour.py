@@ -31,6 +31,11 @@ class Neighbour:
         self._process.stdin.flush()
         return self._process.stdout.readline().strip()
 
+    def kill(self) -> None:
+        """End it as ``kill -9`` does, without closing the database."""
+        self._process.kill()
+        self._process.wait(10)
+
 
 @contextmanager
 def neighbour(path: Path) -> Iterator[Neighbour]:

@@ -201,7 +201,7 @@ def _check(connection: sqlite3.Connection, label: str) -> None:
     """Look the whole database over. Raises DatabaseLost when anything in it is wrong."""
     (finding,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if finding != "ok":
-        raise DatabaseLost(f"database {label} is damaged: {finding}; restore it from a backup")
+        raise DatabaseLost(f"database {label} is damaged: {finding.splitlines()[-1]}; restore it from a backup")
 
 
 def _begin_log(connection: sqlite3.Connection) -> None:

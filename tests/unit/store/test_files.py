@@ -98,15 +98,33 @@ def test_as_long_as_others_use_a_log_that_was_removed_nothing_is_written_beside_
     assert job_ids(database) == ["before", "other", "after"]
 
 
-def test_a_database_that_is_found_damaged_after_its_log_was_removed_is_not_used(store: Store, database: Path) -> None:
-    for number in range(50):
-        add(store, f"job-{number}")
+def test_what_was_in_a_log_that_was_removed_outlives_all_who_used_it(store: Store, database: Path) -> None:
+    add(store, "before")
+    with neighbour(database) as other:
+        assert other.execute("SELECT count(*) FROM jobs") == "[(1,)]"
+        remove(database, "-wal", "-shm")
+        with pytest.raises(StoreUnavailable):
+            store.jobs.get("before")
+        other.kill()
+    assert store.jobs.get("before") is not None
+    assert job_ids(database) == ["before"]
+
+
+def test_others_who_lost_the_log_see_that_a_new_one_is_in_use(store: Store, database: Path) -> None:
+    remove(database, "-wal", "-shm")
+    assert store.jobs.get("job") is None
+    assert database.with_name(f"{database.name}-wal").stat().st_size > 0
+
+
+def test_damage_that_is_found_after_the_log_was_removed_ends_the_use(store: Store, database: Path) -> None:
+    """Even when it is none that the next transaction would come across."""
+    databases.execute(database, "CREATE TABLE other AS SELECT hex(randomblob(20000)) AS text")
     databases.rows(database, "PRAGMA wal_checkpoint(TRUNCATE)")
     remove(database, "-wal", "-shm")
     with database.open("r+b") as file:
-        file.seek(4096)
-        file.write(b"\xff" * (database.stat().st_size - 4096))
-    with pytest.raises(DatabaseLost, match="damaged"):
+        file.seek(-4096, os.SEEK_END)
+        file.write(b"\xff" * 4096)
+    with pytest.raises(DatabaseLost, match=r"is damaged: .*; restore it from a backup"):
         add(store, "after")
 
 
