@@ -43,7 +43,8 @@ def run_faults(run: Run) -> Iterator[str]:
     """A run ended as it was told to, and logged nothing that no chaos excuses."""
     code = run.worker.process.returncode
     if code not in _expected_codes(run):
-        yield f"{run.name} ended with {code} after {', '.join(done.deed for done in run.done) or 'nothing'}: {run.marker}"
+        deeds = ", ".join(done.deed for done in run.done) or "nothing"
+        yield f"{run.name} ended with {code} after {deeds}: {run.marker}"
     for line in run.worker.log:
         if line["event"] in _BAD_EVENTS:
             yield f"{run.name} logged {line}"
@@ -118,6 +119,9 @@ def _error_faults(job: PlannedJob, evidence: Evidence) -> Iterator[str]:
 
 
 def _expected_codes(run: Run) -> set[int]:
+    # A nursery that is killed while it loads the plugins again ends its worker.
+    if len(run.times_of(Deed.KILL_NURSERY)) > 1 and run.worker.process.returncode == 1:
+        return {1}
     if run.times_of(Deed.KILL):
         return {-9, 0, 143} if run.times_of(Deed.TERMINATE) else {-9}
     match len(run.times_of(Deed.TERMINATE)):
