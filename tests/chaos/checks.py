@@ -6,14 +6,13 @@ from PIL import Image
 
 from tests.chaos.evidence import FINAL, Evidence
 from tests.chaos.fleet import Run
-from tests.chaos.plan import HEARTBEAT, Deed, JobKind, Plan, PlannedJob
+from tests.chaos.plan import Deed, JobKind, Plan, PlannedJob
 from tests.chaos.tasks import content
 
 PICTURE_SIZE = (64, 48)
 
 _DEAD = ("the worker died while it ran the job, attempt ", "the process that ran the job ")
 _OWN_ERRORS = {JobKind.FAIL: "failed as planned", JobKind.RAISE: "RuntimeError: raised as planned"}
-_LONG_HALT = 3 * HEARTBEAT
 _BAD_EVENTS = ("internal error", "the end of a job could not be recorded", "the MQTT client failed")
 
 
@@ -125,8 +124,6 @@ def _expected_codes(run: Run) -> set[int]:
     if run.times_of(Deed.KILL):
         return {-9, 0, 143} if run.times_of(Deed.TERMINATE) else {-9}
     match len(run.times_of(Deed.TERMINATE)):
-        case 0 if run.longest_halt > _LONG_HALT:
-            return {2}  # others took its name from it, rightly
         case 0:
             return set()
     # Before it has put its handlers up, the first signal ends it as it does any program.

@@ -75,12 +75,6 @@ class Run:
         return [done.at for done in self.done if done.deed in deeds]
 
     @property
-    def longest_halt(self) -> float:
-        """The longest time between a stop and the continuation, in seconds."""
-        halts = self.times_of(Deed.STOP, Deed.FREEZE)
-        return max((end - begin for begin, end in zip(halts, self.times_of(Deed.CONTINUE), strict=False)), default=0.0)
-
-    @property
     def free_since(self) -> float | None:
         """When a killed run's lock became free: at the kill, or once what was frozen of it could go on."""
         kills = self.times_of(Deed.KILL)
