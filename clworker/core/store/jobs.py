@@ -141,6 +141,18 @@ class Jobs:
         with self._database.read() as connection:
             return [(row.ended_at, row.task_type) for row in connection.execute(query)]
 
+    def final_of(self, instance: str, limit: int) -> list[ComputeJob]:
+        """Return the jobs that have ended, of the latest so many attempts of an instance."""
+        latest = (
+            sa.select(attempts.c.job_id)
+            .where(attempts.c.instance == instance, attempts.c.ended_at.is_not(None))
+            .order_by(attempts.c.id.desc())
+            .limit(limit)
+        )
+        query = sa.select(*self._jobs.selected()).where(self._jobs.columns.job_id.in_(latest))
+        with self._database.read() as connection:
+            return [job for job in map(job_of, connection.execute(query)) if job.is_final]
+
     def update(self, job_id: str, **fields: Any) -> bool:
         """Set fields of a job without any claim, as services do; False when there is no such job."""
         values = self._jobs.values(updated_at=now_ms(), **fields)

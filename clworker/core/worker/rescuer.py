@@ -9,6 +9,9 @@ from clworker.core.store.instances import Registered
 from clworker.core.worker.execution import Surroundings
 from clworker.core.worker.outputs import Placement
 
+_LATEST = 64
+"""Attempts of a dead instance, more than it had slots: it cleared up after all before them."""
+
 _log = structlog.get_logger("clworker.worker")
 
 
@@ -44,8 +47,9 @@ class Rescuer:
                 proof="heartbeats" if silent else "lock",
             )
             self._around.tell_state(job)
-            if job.is_final:
-                await self._clear_up(job)
+        # Before its end is noted, so that when we die meanwhile the next rescuer does it all again.
+        for job in await self._call(store.jobs.final_of, record.instance, _LATEST):
+            await self._clear_up(job)
         if await self._call(store.instances.end, record.instance, silent_at):
             if is_dead(dead.lock):
                 remove(dead.lock)
@@ -53,7 +57,10 @@ class Rescuer:
                 self._clear_presence_of(record.worker_id)
 
     async def _clear_up(self, job: ComputeJob) -> None:
-        """Remove the folders of the attempts at a job that nobody will try again."""
+        """Remove the folders of the attempts at a job that nobody will try again.
+
+        Its worker was perhaps killed between the record of the outcome and its own clearing up.
+        """
         attempts = await self._call(self._around.store.jobs.attempts, job.job_id)
         *older, last = [attempt.token for attempt in attempts if attempt.ended_at is not None]
         await self._call(Placement(job.params, self._around.settings.output_roots, last, older).discard)
