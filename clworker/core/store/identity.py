@@ -12,6 +12,7 @@ import fcntl
 import os
 import socket
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -73,12 +74,10 @@ class InstanceLock:
 
     def __init__(self, database_path: Path, instance: Instance) -> None:
         """Create and lock the file. Raises StoreUnavailable when the folder is not writable."""
-        folder = Path(os.path.abspath(database_path)).parent / _FOLDER
-        path = folder / f"{instance.instance}.lock"
+        path = _folder_of(database_path) / f"{instance.instance}.lock"
         try:
-            folder.mkdir(exist_ok=True)
-            self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.parent.mkdir(exist_ok=True)
+            self.fd = _opened_and_locked(path)
         except OSError as failure:
             raise StoreUnavailable(f"cannot lock {path}: {failure.strerror or failure}") from failure
         status = os.fstat(self.fd)
@@ -141,6 +140,35 @@ def remove(lock: LockFile) -> None:
     """Remove the file of a dead instance, unless its file system takes no changes now."""
     with suppress(OSError):
         os.unlink(lock.path)
+
+
+def remove_strays(database_path: Path, is_registered: Callable[[str], bool]) -> None:
+    """Remove the files of instances that died before they were registered."""
+    folder = _folder_of(database_path)
+    if network_file_system(str(folder)) is not None:
+        return
+    for path in folder.glob("*.lock"):
+        with suppress(OSError), path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not is_registered(path.stem):  # asked only now that nobody can become it
+                path.unlink()
+
+
+def _folder_of(database_path: Path) -> Path:
+    return Path(os.path.abspath(database_path)).parent / _FOLDER
+
+
+def _opened_and_locked(path: Path) -> int:
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)  # held by nobody, but for an instant by who takes it for a stray
+            if path.exists() and os.path.samestat(os.fstat(fd), path.stat()):
+                return fd
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)
 
 
 def current_boot_id() -> str:
