@@ -53,6 +53,21 @@ def test_a_lock_is_held_until_its_process_and_all_its_children_are_gone(tmp_path
     assert is_dead(lock.file) is None
 
 
+def test_lock_files_of_those_who_died_before_they_registered_are_removed(bench: Bench) -> None:
+    stray, starting, odd = (InstanceLock(bench.path, new_instance()) for _ in range(3))
+    dead_instance, registered_lock = registered(bench)
+    for lock in (stray, odd, registered_lock):
+        lock.needed_as_proof = True
+        lock.__exit__()
+    remove(odd.file)
+    os.mkdir(odd.file.path)  # nothing that cannot be opened stops it
+    bench.store.instances.prune()
+    left = {path.stem for path in Path(stray.file.path).parent.iterdir()}
+    assert left == {Path(lock.file.path).stem for lock in (starting, odd, registered_lock)}
+    assert dead_instances(bench.store) == [dead_instance.instance]
+    starting.__exit__()
+
+
 def test_two_that_look_at_once_do_not_take_each_other_for_the_owner(tmp_path: Path) -> None:
     lock = InstanceLock(tmp_path / "media_store.db", new_instance())
     lock.needed_as_proof = True
