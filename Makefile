@@ -5,7 +5,13 @@ PYTHON ?= python3
 DEMO = demo
 DEMO_ENV = env -u DATABASE_URL -u COMPUTE_STORAGE_DIR CL_SERVER_DIR=$(DEMO)/server BROADCAST_TYPE=noop
 
-.PHONY: demo test clean
+# `make fuzz EXAMPLES=20000` feeds hostile input to every parser for some minutes.
+EXAMPLES = 2000
+ifndef SEED
+SEED := $(shell date +%s)
+endif
+
+.PHONY: demo test fuzz clean
 
 demo: .venv/ready
 	rm -rf $(DEMO) && mkdir $(DEMO)
@@ -23,6 +29,10 @@ test: .venv-test/ready
 	.venv-test/bin/mypy
 	.venv-test/bin/lint-imports
 	.venv-test/bin/python -m pytest --numprocesses 2 --dist loadfile
+
+fuzz: .venv-test/ready
+	@echo "To see the same again: make fuzz EXAMPLES=$(EXAMPLES) SEED=$(SEED)"
+	FUZZ_EXAMPLES=$(EXAMPLES) .venv-test/bin/python -m pytest tests/fuzz --hypothesis-seed=$(SEED) --numprocesses 2
 
 .venv/ready: pyproject.toml
 	$(call make_venv,.venv)
