@@ -1,13 +1,12 @@
 """Fixtures that every kind of test uses."""
 
 import logging
-import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 
 from clworker.core.store.store import Store
 from tests.support import databases
@@ -19,18 +18,9 @@ from tests.support.plugins import PluginFolder
 from tests.support.program import Program
 from tests.support.worker import StartWorker
 
-# No test asserts a speed, on however busy a machine. `make fuzz` asks for many more examples.
+# No test asserts a speed, on however busy a machine.
 settings.register_profile("unhurried", settings(deadline=None))
-settings.register_profile(
-    "fuzz",
-    settings(
-        deadline=None,
-        max_examples=int(os.environ.get("FUZZ_EXAMPLES") or 100),
-        print_blob=True,
-        suppress_health_check=[HealthCheck.too_slow],
-    ),
-)
-settings.load_profile("fuzz" if os.environ.get("FUZZ_EXAMPLES") else "unhurried")
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session", autouse=True)

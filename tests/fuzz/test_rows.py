@@ -18,7 +18,7 @@ from clworker.core.errors import JobNotFound
 from clworker.core.models import Cause, Claim, ComputeJobStatus, JobFilter, Outcome
 from clworker.core.store.store import Store
 from tests.support import databases
-from tests.support.hostile import assert_safe, column_values, rendered, strict_json, unicode_text
+from tests.support.hostile import assert_safe, column_values, fuzzed, rendered, strict_json, unicode_text
 
 TASK = "image_resize"
 _OTHERS = (
@@ -89,6 +89,7 @@ def queue(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         store.close()
 
 
+@fuzzed
 @given(contents=rows)
 def test_every_format_of_every_listing_is_sound(queue: Queue, contents: list[dict[str, Any]]) -> None:
     count = queue.fill(contents)
@@ -109,6 +110,7 @@ def test_every_format_of_every_listing_is_sound(queue: Queue, contents: list[dic
             assert_safe(rendered(lambda job=job, name=name: print_job(job, [], name)))  # type: ignore[misc]
 
 
+@fuzzed
 @given(contents=rows, prefix=unicode_text)
 def test_an_id_finds_its_job_or_is_refused_in_words(queue: Queue, contents: list[dict[str, Any]], prefix: str) -> None:
     queue.fill(contents)
@@ -119,6 +121,7 @@ def test_an_id_finds_its_job_or_is_refused_in_words(queue: Queue, contents: list
             assert str(refusal)
 
 
+@fuzzed
 @given(contents=rows, data=st.data())
 def test_every_job_that_waits_is_claimed_once_and_comes_to_an_end(
     queue: Queue, contents: list[dict[str, Any]], data: st.DataObject

@@ -3,10 +3,20 @@
 import contextlib
 import io
 import json
+import os
 from collections.abc import Callable
 from typing import Any
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
+
+fuzzed = settings(
+    max_examples=int(os.environ.get("FUZZ_EXAMPLES") or 30),
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+"""A decorator: few examples in the test command, as many as ``make fuzz`` asks for."""
 
 WORST_TEXTS = [
     "",
