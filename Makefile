@@ -1,11 +1,11 @@
-# Two commands for newcomers: `make demo` runs real jobs, `make test` passes the tests.
+# For newcomers: `make demo` runs real jobs, `make test` passes the tests, `make fuzz` feeds in what is hostile.
 # Each makes its own virtual environment first.
 
 PYTHON ?= python3
 DEMO = demo
 DEMO_ENV = env -u DATABASE_URL -u COMPUTE_STORAGE_DIR CL_SERVER_DIR=$(DEMO)/server BROADCAST_TYPE=noop
 
-# `make fuzz EXAMPLES=20000` feeds hostile input to every parser for some minutes.
+# `make fuzz EXAMPLES=20000 SEED=1`: so many examples for each test, the same again for the same seed.
 EXAMPLES = 2000
 ifndef SEED
 SEED := $(shell date +%s)
