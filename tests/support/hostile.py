@@ -18,34 +18,43 @@ fuzzed = settings(
 )
 """A decorator: few examples in the test command, as many as ``make fuzz`` asks for."""
 
-WORST_TEXTS = [
-    "",
-    ".",
-    "..",
-    "../..",
-    "/",
-    "\0",
-    "\x1b[2J",
-    "\x9b31m",
-    "\u202egpj.exe",
-    "a\r\nb",
-    "é \u3000",
-    "x" * 5000,
-]
 DEEP = 100_000
+WORST_TEXTS = {
+    **{repr(text): text for text in ("", ".", "..", "../..", "/", "\0", "\x1b[2J", "\x9b31m", "\u202egpj", "a\r\nb")},
+    "blanks": "é \u3000",
+    "long": "x" * 5000,
+}
+BROKEN_JSON = {
+    **{text: text for text in ("1e999", "NaN", "nul", '"\\ud800"', "{", "\0{}")},
+    "lists without end": "[" * DEEP,
+    "objects without end": '{"a":' * DEEP,
+    "deep": "[" * 300 + "]" * 300,
+    "number without end": "9" * 5000,
+}
+BIG_NUMBERS = {"64 bits": 2**63, "a bit less": -(2**63) - 1, "long": 10**4000, "float": 1e308}
 
-any_text = st.text(st.characters(codec=None), max_size=40) | st.sampled_from(WORST_TEXTS)
+
+def one_of_named(values: dict[str, Any]) -> st.SearchStrategy[Any]:
+    """Choose by name: hypothesis keeps a strategy's repr over and over, which must not hold megabytes."""
+
+    def named(name: str) -> Any:
+        return values[name]
+
+    return st.sampled_from(sorted(values)).map(named)
+
+
+any_text = st.text(st.characters(codec=None), max_size=40) | one_of_named(WORST_TEXTS)
 """Every text that Python knows, lone surrogates and control characters among them."""
 
-unicode_text = st.text(max_size=40) | st.sampled_from(WORST_TEXTS)
+unicode_text = st.text(max_size=40) | one_of_named(WORST_TEXTS)
 """Text that has a form in UTF-8."""
 
-argument = (st.text(st.characters(exclude_characters="\0"), max_size=40) | st.sampled_from(WORST_TEXTS)).map(
+argument = (st.text(st.characters(exclude_characters="\0"), max_size=40) | one_of_named(WORST_TEXTS)).map(
     lambda text: text.replace("\0", "\udcff")
 )
 """Text that an environment or a command line can hold; bytes that are no UTF-8 come as lone surrogates."""
 
-numbers = st.integers() | st.floats() | st.sampled_from([2**63, -(2**63) - 1, 10**400, 10**4000, 1e308])
+numbers = st.integers() | st.floats() | one_of_named(BIG_NUMBERS)
 json_values: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | numbers | any_text,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(any_text, inner, max_size=4),
@@ -53,10 +62,7 @@ json_values: st.SearchStrategy[Any] = st.recursive(
 )
 """Values that JSON can say, and NaN and infinity, which Python's says too."""
 
-broken_json = st.sampled_from(
-    ["[" * DEEP, '{"a":' * DEEP, "[" * 300 + "]" * 300, "9" * 5000, "1e999", "NaN", "nul", '"\\ud800"', "{", "\0{}"]
-)
-json_texts = json_values.map(json.dumps) | broken_json
+json_texts = json_values.map(json.dumps) | one_of_named(BROKEN_JSON)
 
 whole_numbers = st.integers(-(2**63), 2**63 - 1)
 column_values: st.SearchStrategy[Any] = st.one_of(
