@@ -25,14 +25,24 @@ _OTHERS = (
     *("created_at", "started_at", "completed_at", "updated_at", "priority", "params", "progress", "result"),
     *("error_message", "retry_count", "max_retries", "created_by"),
 )
+
+
+@dataclass(frozen=True)
+class RawText:
+    """Bytes that a program has written as text."""
+
+    data: bytes
+
+
+anything = column_values | st.binary(max_size=40).map(RawText)
 rows = st.lists(
     st.fixed_dictionaries(
         {
-            "job_id": unicode_text.map(str.encode) | st.binary(max_size=8) | column_values,
-            "task_type": st.just(TASK) | column_values,
-            "status": st.just("queued") | st.sampled_from(list(map(str, ComputeJobStatus))) | column_values,
+            "job_id": unicode_text | st.binary(max_size=8).map(RawText) | anything,
+            "task_type": st.just(TASK) | anything,
+            "status": st.just("queued") | st.sampled_from(list(map(str, ComputeJobStatus))) | anything,
         },
-        optional=dict.fromkeys(_OTHERS, column_values),
+        optional=dict.fromkeys(_OTHERS, anything),
     ),
     min_size=1,
     max_size=4,
@@ -49,19 +59,15 @@ class Queue:
     result: str
 
     def fill(self, contents: list[dict[str, Any]]) -> int:
-        """Replace all rows; bytes are written as text that may be no UTF-8. Returns how many there are."""
+        """Replace all rows and return how many there are."""
         self.connection.execute("DELETE FROM jobs")
         present = {row[1].decode() for row in self.connection.execute("PRAGMA table_info(jobs)")}
         for row in contents:
             values = {self.result if name == "result" else name: value for name, value in row.items()}
             values = {name: value for name, value in values.items() if name in present}
-            marks = ", ".join(
-                "CAST(? AS TEXT)" if isinstance(value, bytes) and name != "params" else "?"
-                for name, value in values.items()
-            )
-            self.connection.execute(
-                f"INSERT OR IGNORE INTO jobs ({', '.join(values)}) VALUES ({marks})", list(values.values())
-            )
+            marks = ", ".join("CAST(? AS TEXT)" if isinstance(value, RawText) else "?" for value in values.values())
+            plain = [value.data if isinstance(value, RawText) else value for value in values.values()]
+            self.connection.execute(f"INSERT OR IGNORE INTO jobs ({', '.join(values)}) VALUES ({marks})", plain)
         (count,) = self.connection.execute("SELECT count(*) FROM jobs").fetchone()
         return int(count)
 
