@@ -1,5 +1,6 @@
-# Two commands for newcomers: `make demo` runs real jobs, `make test` passes the tests.
-# `make chaos` has workers killed at random; its seed replays it: make chaos SEED=123 SECONDS=60 WORKERS=4
+# For newcomers: `make demo` runs real jobs, `make test` passes the tests.
+# For who tries to break it: `make chaos SEED=123 SECONDS=60 WORKERS=4` has workers killed at random,
+# `make fuzz EXAMPLES=20000 SEED=1` feeds in what is hostile. The same seed does the same again.
 # Each makes its own virtual environment first.
 
 PYTHON ?= python3
@@ -8,7 +9,12 @@ SECONDS = 60
 WORKERS = 4
 DEMO_ENV = env -u DATABASE_URL -u COMPUTE_STORAGE_DIR CL_SERVER_DIR=$(DEMO)/server BROADCAST_TYPE=noop
 
-.PHONY: demo test chaos clean
+EXAMPLES = 2000
+ifndef SEED
+SEED := $(shell date +%s)
+endif
+
+.PHONY: demo test chaos fuzz clean
 
 demo: .venv/ready
 	rm -rf $(DEMO) && mkdir $(DEMO)
@@ -28,7 +34,11 @@ test: .venv-test/ready
 	.venv-test/bin/python -m pytest --numprocesses 2 --dist loadfile
 
 chaos: .venv-test/ready
-	.venv-test/bin/python -m tests.chaos $(if $(SEED),--seed $(SEED)) --seconds $(SECONDS) --workers $(WORKERS)
+	.venv-test/bin/python -m tests.chaos --seed $(SEED) --seconds $(SECONDS) --workers $(WORKERS)
+
+fuzz: .venv-test/ready
+	@echo "To see the same again: make fuzz EXAMPLES=$(EXAMPLES) SEED=$(SEED)"
+	FUZZ_EXAMPLES=$(EXAMPLES) .venv-test/bin/python -m pytest tests/fuzz --hypothesis-seed=$(SEED) --numprocesses 2
 
 .venv/ready: pyproject.toml
 	$(call make_venv,.venv)

@@ -20,7 +20,7 @@ def checked(message: Message) -> Message:
     if fields is None:
         raise ValueError("it is of no known type")
     for name, is_sound in fields.items():
-        if not is_sound(message.get(name)):
+        if (name not in message and name not in _OPTIONAL) or not is_sound(message.get(name)):
             raise ValueError(f"its field {name!r} is not as it should be")
     return message
 
@@ -71,6 +71,7 @@ def _is_anything(_value: Any) -> bool:
     return True
 
 
+_OPTIONAL = ("exception",)
 _KINDS: dict[str, dict[str, Check]] = {
     "started": {},
     "staged": {"created": _is_list_of_texts},
