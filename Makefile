@@ -1,6 +1,7 @@
 # For newcomers: `make demo` runs real jobs, `make test` passes the tests.
 # For who tries to break it: `make chaos SEED=123 SECONDS=60 WORKERS=4` has workers killed at random,
 # `make fuzz EXAMPLES=20000 SEED=1` feeds in what is hostile. The same seed does the same again.
+# For who asks how fast it is: `make bench` measures it beside other job queues.
 # Each makes its own virtual environment first.
 
 PYTHON ?= python3
@@ -14,7 +15,7 @@ ifndef SEED
 SEED := $(shell date +%s)
 endif
 
-.PHONY: demo test chaos fuzz clean
+.PHONY: demo test chaos fuzz bench clean
 
 demo: .venv/ready
 	rm -rf $(DEMO) && mkdir $(DEMO)
@@ -40,6 +41,9 @@ fuzz: .venv-test/ready
 	@echo "To see the same again: make fuzz EXAMPLES=$(EXAMPLES) SEED=$(SEED)"
 	FUZZ_EXAMPLES=$(EXAMPLES) .venv-test/bin/python -m pytest tests/fuzz --hypothesis-seed=$(SEED) --numprocesses 2
 
+bench: .venv-bench/ready
+	.venv-bench/bin/python -m benchmarks $(BENCH)
+
 .venv/ready: pyproject.toml
 	$(call make_venv,.venv)
 	.venv/bin/python -m pip install --quiet --editable .
@@ -50,6 +54,11 @@ fuzz: .venv-test/ready
 	.venv-test/bin/python -m pip install --quiet --editable '.[test]'
 	touch $@
 
+.venv-bench/ready: pyproject.toml
+	$(call make_venv,.venv-bench)
+	.venv-bench/bin/python -m pip install --quiet --editable '.[bench]'
+	touch $@
+
 define make_venv
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "clworker needs Python 3.11 or newer; say which with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "this Python cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
@@ -57,4 +66,4 @@ define make_venv
 endef
 
 clean:
-	rm -rf .venv .venv-test $(DEMO)
+	rm -rf .venv .venv-test .venv-bench bench-results $(DEMO)
