@@ -1,11 +1,21 @@
-# Two commands for newcomers: `make demo` runs real jobs, `make test` passes the tests.
+# For newcomers: `make demo` runs real jobs, `make test` passes the tests.
+# For who tries to break it: `make chaos SEED=123 SECONDS=60 WORKERS=4` has workers killed at random,
+# `make fuzz EXAMPLES=20000 SEED=1` feeds in what is hostile. The same seed does the same again.
+# For who asks how fast it is: `make bench` measures it beside other job queues.
 # Each makes its own virtual environment first.
 
 PYTHON ?= python3
 DEMO = demo
+SECONDS = 60
+WORKERS = 4
 DEMO_ENV = env -u DATABASE_URL -u COMPUTE_STORAGE_DIR CL_SERVER_DIR=$(DEMO)/server BROADCAST_TYPE=noop
 
-.PHONY: demo test clean
+EXAMPLES = 2000
+ifndef SEED
+SEED := $(shell date +%s)
+endif
+
+.PHONY: demo test chaos fuzz bench clean
 
 demo: .venv/ready
 	rm -rf $(DEMO) && mkdir $(DEMO)
@@ -24,6 +34,16 @@ test: .venv-test/ready
 	.venv-test/bin/lint-imports
 	.venv-test/bin/python -m pytest --numprocesses 2 --dist loadfile
 
+chaos: .venv-test/ready
+	.venv-test/bin/python -m tests.chaos --seed $(SEED) --seconds $(SECONDS) --workers $(WORKERS)
+
+fuzz: .venv-test/ready
+	@echo "To see the same again: make fuzz EXAMPLES=$(EXAMPLES) SEED=$(SEED)"
+	FUZZ_EXAMPLES=$(EXAMPLES) .venv-test/bin/python -m pytest tests/fuzz --hypothesis-seed=$(SEED) --numprocesses 2
+
+bench: .venv-bench/ready
+	.venv-bench/bin/python -m benchmarks $(BENCH)
+
 .venv/ready: pyproject.toml
 	$(call make_venv,.venv)
 	.venv/bin/python -m pip install --quiet --editable .
@@ -34,6 +54,11 @@ test: .venv-test/ready
 	.venv-test/bin/python -m pip install --quiet --editable '.[test]'
 	touch $@
 
+.venv-bench/ready: pyproject.toml
+	$(call make_venv,.venv-bench)
+	.venv-bench/bin/python -m pip install --quiet --editable '.[bench]'
+	touch $@
+
 define make_venv
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "clworker needs Python 3.11 or newer; say which with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "this Python cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
@@ -41,4 +66,4 @@ define make_venv
 endef
 
 clean:
-	rm -rf .venv .venv-test $(DEMO)
+	rm -rf .venv .venv-test .venv-bench bench-results $(DEMO)

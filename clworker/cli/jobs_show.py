@@ -1,5 +1,6 @@
 """``clworker jobs show``: one job whole."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import click
@@ -8,6 +9,7 @@ from clworker.cli.invocation import Invocation
 from clworker.cli.options import Text, format_option
 from clworker.cli.render import Columns, print_listing, print_thing
 from clworker.core import app
+from clworker.core.models import Attempt, ComputeJob
 from clworker.core.times import as_seconds, as_time
 
 _TIMES = ("created_at", "started_at", "completed_at", "updated_at")
@@ -37,7 +39,11 @@ def show(invocation: Invocation, job_id: str, output_format: str) -> None:
       clworker jobs show 3f2a
       clworker jobs show 3f2a -f json
     """
-    job, attempts = app.show_job(invocation.settings(), job_id)
+    print_job(*app.show_job(invocation.settings(), job_id), output_format)
+
+
+def print_job(job: ComputeJob, attempts: Sequence[Attempt], output_format: str) -> None:
+    """Print a job and its attempts, with times for people in a table."""
     fields = asdict(job)
     rows = [asdict(attempt) for attempt in attempts]
     if output_format != "table":

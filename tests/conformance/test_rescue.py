@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -51,6 +50,21 @@ def test_a_lock_is_held_until_its_process_and_all_its_children_are_gone(tmp_path
     remove(lock.file)
     remove(lock.file)
     assert is_dead(lock.file) is None
+
+
+def test_lock_files_of_those_who_died_before_they_registered_are_removed(bench: Bench) -> None:
+    stray, starting, odd = (InstanceLock(bench.path, new_instance()) for _ in range(3))
+    dead_instance, registered_lock = registered(bench)
+    for lock in (stray, odd, registered_lock):
+        lock.needed_as_proof = True
+        lock.__exit__()
+    remove(odd.file)
+    os.mkdir(odd.file.path)  # nothing that cannot be opened stops it
+    bench.store.instances.prune()
+    left = {path.stem for path in Path(stray.file.path).parent.iterdir()}
+    assert left == {Path(lock.file.path).stem for lock in (starting, odd, registered_lock)}
+    assert dead_instances(bench.store) == [dead_instance.instance]
+    starting.__exit__()
 
 
 def test_two_that_look_at_once_do_not_take_each_other_for_the_owner(tmp_path: Path) -> None:
@@ -244,20 +258,3 @@ def test_what_ended_long_ago_is_forgotten_and_nothing_else(bench: Bench, clock: 
     kept = databases.rows(bench.path, "SELECT worker_id FROM clworker_instances ORDER BY worker_id")
     assert [row["worker_id"] for row in kept] == ["busy", "recent"]
     assert (len(bench.attempts("job of busy")), bench.attempts("job of old")) == (1, [])
-
-
-def test_a_lock_file_that_nobody_holds_or_needs_is_removed_after_a_month(bench: Bench) -> None:
-    held, unregistered, young = (InstanceLock(bench.path, new_instance()) for _ in range(3))
-    _, needed = registered(bench)
-    month = 30 * DAY / 1000 + 60
-    for lock in (unregistered, young, needed):
-        lock.needed_as_proof = True
-        lock.__exit__()
-    for lock in (held, unregistered, needed):
-        os.utime(lock.file.path, (time.time() - month,) * 2)
-
-    bench.store.instances.prune()
-
-    left = {lock for lock in (held, unregistered, young, needed) if Path(lock.file.path).exists()}
-    assert left == {held, young, needed}
-    held.__exit__()

@@ -139,6 +139,8 @@ def test_a_message_about_a_file_name_that_is_no_text_is_kept(bench: Bench) -> No
         (b'{"width": 1}', {"width": 1}),
         (b"\xff\xfe\xfd", "\ufffd\ufffd\ufffd"),
         (b"\x00", "\x00"),
+        ('{"x": "' + "y" * (4 << 20) + '"}', "larger than the 4 MiB that clworker reads"),
+        ('{"\0": "' + "é" * (2 << 20) + '"}', "larger than the 4 MiB that clworker reads"),
     ],
     ids=lambda value: repr(value)[:30],
 )

@@ -2,12 +2,16 @@
 
 import re
 import signal
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from clworker.core.models import Cause, ComputeJobStatus, Outcome
+from clworker.core.store.store import Store
 from tests.support import databases
 from tests.support.bench import Bench
+from tests.support.instances import Member
 from tests.support.processes import wait_until_gone
 
 
@@ -87,6 +91,27 @@ def test_rescue_past_the_last_retry_ends_the_job_and_cleans_up(bench: Bench, fil
     )
     assert job["completed_at"] >= job["started_at"]
     assert (names_beside(target), target.read_text()) == (["out.txt"], "old")
+
+
+def test_what_a_worker_left_that_was_killed_right_after_an_outcome_is_cleared_up(
+    bench: Bench, files: tuple[Path, Path]
+) -> None:
+    source, target = files
+    params = {"input_paths": [str(source)], "output_paths": [str(target)]}
+    job_id = bench.queue("image_resize", params)
+    dead = Member(bench.database)
+    with closing(Store(f"sqlite:///{bench.database}")) as store:
+        store.instances.register(dead.instance, dead.file)
+        (claim,) = store.claims.claim(dead.id, ["image_resize"])
+        store.claims.finish(claim, Outcome(ComputeJobStatus.COMPLETED, Cause.COMPLETED))
+    (target.parent / f".clworker-{claim.token}").mkdir()
+    dead.die()
+    before = bench.job(job_id)
+
+    assert bench.once("--fail-when-empty").code == 3
+
+    assert (bench.job(job_id), names_beside(target), target.read_text()) == (before, ["out.txt"], "old")
+    assert bench.locks() == []
 
 
 def test_next_attempt_that_cannot_begin_cleans_up_after_the_killed_one(bench: Bench, files: tuple[Path, Path]) -> None:

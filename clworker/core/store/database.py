@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import sqlalchemy as sa
@@ -20,8 +20,8 @@ from sqlalchemy.pool import QueuePool
 from clworker.core.errors import DatabaseLost, StoreUnavailable, UsageFault
 from clworker.core.parsing import sqlite_path
 from clworker.core.secrets import masked
-from clworker.core.store.failures import in_words
-from clworker.core.store.files import DatabaseFiles, held_open
+from clworker.core.store.failures import LOG_REMOVED, in_words
+from clworker.core.store.files import DatabaseFiles, held_open, see_that_nobody_uses
 
 BUSY_TIMEOUT = 10.0
 """Seconds that a statement waits for another program's lock before it fails."""
@@ -53,6 +53,7 @@ class Database:
         self._transactions = 0
         self._turn = threading.Condition()
         self._doubted = False
+        self._log_was_lost = False
         self.engine = sa.create_engine(
             # Not the URL as text: "?" in a folder's name would begin its query.
             sa.URL.create("sqlite", database=self.path),
@@ -111,30 +112,51 @@ class Database:
                 self._turn.notify_all()
 
     def _let_go(self, lost: list[str]) -> None:
-        """Close every connection to files that are no longer those at the path.
+        """Close every connection to files that are no longer those at the path; nothing committed is lost.
 
-        Ours writes back what is in a log that was removed, if nobody has begun another.
+        Raises StoreUnavailable, and can be tried again then.
         """
         if not self._turn.wait_for(lambda: self._transactions == 0, self._busy_timeout):
             raise StoreUnavailable(f"database {self.label}: busy with a transaction on a log that was removed")
         for follower in self.followers:
             follower.pause()
-        with held_open(self.path) if self._files.has_log() else nullcontext():
+        if self._files.has_log():
+            with held_open(self.path):
+                self.engine.dispose()
+        else:
+            self._write_back()
             self.engine.dispose()
+            self._log_was_lost = True
         self._files.forget_log()
         self._doubted = True
         names = ", ".join(os.path.basename(path) for path in lost)
         _log.warning("database files were removed while in use; opening them anew", extra={"files": names})
 
+    def _write_back(self) -> None:
+        """Move what is in a log that only its users can still see into the database."""
+        connection = self.engine.raw_connection()
+        try:
+            busy, logged, written = connection.cursor().execute("PRAGMA wal_checkpoint(FULL)").fetchone()
+        except sqlite3.Error as failure:
+            raise in_words(failure, self.label, self.path) from failure
+        finally:
+            connection.close()
+        if busy or logged != written:
+            raise StoreUnavailable(f"database {self.label}: {LOG_REMOVED}")
+
     def _prepare(self, connection: sqlite3.Connection) -> None:
         try:
+            if self._log_was_lost and not self._files.has_log():
+                see_that_nobody_uses(self.path)
             _configure(connection, self._busy_timeout)
             if self._doubted:
                 _check(connection, self.label)
-                self._doubted = False
+            if self._log_was_lost:
+                _begin_log(connection)
         except BaseException:
             connection.close()
             raise
+        self._doubted = self._log_was_lost = False
         self._files.remember()
         for follower in self.followers:
             follower.resume()
@@ -184,7 +206,13 @@ def _check(connection: sqlite3.Connection, label: str) -> None:
     """Look the whole database over. Raises DatabaseLost when anything in it is wrong."""
     (finding,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if finding != "ok":
-        raise DatabaseLost(f"database {label} is damaged: {finding}; restore it from a backup")
+        raise DatabaseLost(f"database {label} is damaged: {finding.splitlines()[-1]}; restore it from a backup")
+
+
+def _begin_log(connection: sqlite3.Connection) -> None:
+    """Write something that changes nothing, so that others who lost the old log see that a new one is in use."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    connection.execute(f"PRAGMA user_version={version}").close()
 
 
 def _begin(connection: sa.Connection) -> None:

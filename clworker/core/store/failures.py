@@ -29,6 +29,8 @@ def _advice(code: int, reason: str, path: str) -> str:
     folder = os.path.dirname(os.path.abspath(path))
     if code == sqlite3.SQLITE_IOERR_SHORT_READ:
         return LOG_REMOVED
+    if code == sqlite3.SQLITE_IOERR_SHMSIZE:  # no room even for the -shm
+        code = sqlite3.SQLITE_FULL
     match code & _PRIMARY:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return "locked by another program for too long; see which one holds a transaction open"

@@ -6,10 +6,11 @@ goes on writing into what nobody else can see, without an error. So we look, and
 """
 
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from clworker.core.errors import DatabaseLost, StoreUnavailable
 from clworker.core.store.failures import LOG_REMOVED
@@ -93,6 +94,22 @@ def held_open(path: str) -> Iterator[None]:
         if not process.stdout.readline():
             raise StoreUnavailable(f"database file {path}: {LOG_REMOVED}")
         yield
+
+
+def see_that_nobody_uses(path: str) -> None:
+    """Prove that no other connection is open, for it would go on with a log that nobody else can see.
+
+    Every connection in WAL mode holds a shared lock on the database, which this exclusive one
+    cannot be had beside. Raises StoreUnavailable.
+    """
+    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
+        connection.execute("PRAGMA locking_mode=EXCLUSIVE").close()
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_master").close()
+        except sqlite3.OperationalError as failure:
+            if failure.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+                raise StoreUnavailable(f"database file {path}: {LOG_REMOVED}") from failure
+            raise
 
 
 def _identity(path: str) -> Identity | None:

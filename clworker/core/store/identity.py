@@ -12,7 +12,7 @@ import fcntl
 import os
 import socket
 import uuid
-from collections.abc import Collection
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -74,12 +74,10 @@ class InstanceLock:
 
     def __init__(self, database_path: Path, instance: Instance) -> None:
         """Create and lock the file. Raises StoreUnavailable when the folder is not writable."""
-        folder = _lock_folder(database_path)
-        path = folder / f"{instance.instance}.lock"
+        path = _folder_of(database_path) / f"{instance.instance}.lock"
         try:
-            folder.mkdir(exist_ok=True)
-            self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.parent.mkdir(exist_ok=True)
+            self.fd = _opened_and_locked(path)
         except OSError as failure:
             raise StoreUnavailable(f"cannot lock {path}: {failure.strerror or failure}") from failure
         status = os.fstat(self.fd)
@@ -149,22 +147,33 @@ def remove(lock: LockFile) -> None:
         os.unlink(lock.path)
 
 
-def remove_unneeded(database_path: str | Path, live: Collection[str], before: int) -> None:
-    """Remove lock files, older than a time in Unix milliseconds, that nobody holds or needs as proof.
-
-    Killed before it is registered, or when its end is noted and its file still there, an
-    instance leaves one that no row leads to. ``live`` are those whose files may be needed.
-    """
-    for path in _lock_folder(database_path).glob("*.lock"):
-        with suppress(OSError):  # somebody else removes it at the same moment, or owns it
-            status = path.stat()
-            lock = LockFile(str(path), status.st_dev, status.st_ino)
-            if path.stem not in live and status.st_mtime_ns < before * 1_000_000 and is_dead(lock):
-                remove(lock)
+def remove_strays(database_path: Path, is_registered: Callable[[str], bool]) -> None:
+    """Remove the files of instances that died before they were registered."""
+    folder = _folder_of(database_path)
+    if network_file_system(str(folder)) is not None:
+        return
+    for path in folder.glob("*.lock"):
+        with suppress(OSError), path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not is_registered(path.stem):  # asked only now that nobody can become it
+                path.unlink()
 
 
-def _lock_folder(database_path: str | Path) -> Path:
+def _folder_of(database_path: Path) -> Path:
     return Path(os.path.abspath(database_path)).parent / _FOLDER
+
+
+def _opened_and_locked(path: Path) -> int:
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)  # held by nobody, but for an instant by who takes it for a stray
+            if path.exists() and os.path.samestat(os.fstat(fd), path.stat()):
+                return fd
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)
 
 
 def current_boot_id() -> str:

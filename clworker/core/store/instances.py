@@ -1,6 +1,7 @@
 """The register of worker instances, by which others can tell whether one lives."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -8,7 +9,7 @@ import sqlalchemy as sa
 from clworker.core.clock import now_ms
 from clworker.core.models import WorkerRecord
 from clworker.core.store.database import Database
-from clworker.core.store.identity import Instance, LockFile, Role, current_boot_id, is_dead, remove_unneeded
+from clworker.core.store.identity import Instance, LockFile, Role, current_boot_id, is_dead, remove_strays
 from clworker.core.store.schema import attempts, instances
 
 _KEPT_MS = 30 * 86_400_000
@@ -126,15 +127,14 @@ class Instances:
         return [(found.record.instance, found.lock) for found in self.survey() if found.record.alive is False]
 
     def prune(self) -> None:
-        """Forget a batch of what ended more than 30 days ago, and lock files of that age that nobody needs."""
+        """Forget a batch of what ended more than 30 days ago, and remove stray lock files."""
         before = now_ms() - _KEPT_MS
         old_attempts = sa.select(attempts.c.id).where(attempts.c.ended_at < before).limit(_PRUNED_AT_ONCE)
         still_named = sa.select(attempts.c.id).where(attempts.c.instance == instances.c.instance).exists()
         with self._database.write() as connection:
             connection.execute(attempts.delete().where(attempts.c.id.in_(old_attempts)))
             connection.execute(instances.delete().where(instances.c.ended_at < before, ~still_named))
-        live = {found.record.instance for found in self.survey()}
-        remove_unneeded(self._database.path, live, before)
+        remove_strays(Path(self._database.path), self.is_live)
 
 
 def record_of(connection: sa.Connection, instance: str) -> WorkerRecord | None:

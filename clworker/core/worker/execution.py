@@ -1,7 +1,6 @@
 """One job in one slot, from its start to the recorded end of the attempt."""
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from clworker.core.worker.ledger import Ledger
 from clworker.core.worker.limits import Exceeded, first_exceeded
 from clworker.core.worker.outputs import Placement
 from clworker.core.worker.progress import ProgressWriter
+from clworker.core.worker.reports import relay
 from clworker.core.worker.slots import Slot
 
 _log = structlog.get_logger("clworker.worker")
@@ -102,7 +102,7 @@ class Execution:
                 self._progress = message["percent"]
                 self._write_progress()
             case "log":
-                self._relay(message)
+                relay(message, self._context)
             case "outcome":
                 self.answered = True
                 outcome = _outcome_of(message)
@@ -214,12 +214,6 @@ class Execution:
         how = {"death": str(result.death)} if result.death else {}
         _log.warning("job returned to the queue", cause=str(result.cause), counted=result.counted, **how, **context)
         self._around.publish(self.claim.job_id, ComputeJobStatus.QUEUED, 0)
-
-    def _relay(self, message: Message) -> None:
-        extra = {**self._context, **message["extra"]}
-        if message.get("exception"):
-            extra["exception"] = message["exception"]
-        logging.getLogger(message["logger"]).log(message["level"], message["event"], extra=extra)
 
 
 def _outcome_of(message: Message) -> Outcome:

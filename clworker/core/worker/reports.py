@@ -4,7 +4,8 @@ A slot runs the code of plugins, which can reach its end of the channel: the sup
 takes no message before it has seen that it is one.
 """
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from clworker.core.frames import Message
@@ -20,9 +21,17 @@ def checked(message: Message) -> Message:
     if fields is None:
         raise ValueError("it is of no known type")
     for name, is_sound in fields.items():
-        if not is_sound(message.get(name)):
+        if (name not in message and name not in _OPTIONAL) or not is_sound(message.get(name)):
             raise ValueError(f"its field {name!r} is not as it should be")
     return message
+
+
+def relay(message: Message, context: Mapping[str, Any]) -> None:
+    """Log what a task has logged, with the ``context`` of its job."""
+    extra = {**context, **message["extra"]}
+    if message.get("exception"):
+        extra["exception"] = message["exception"]
+    logging.getLogger(message["logger"]).log(message["level"], message["event"], extra=extra)
 
 
 def _is_whole(value: Any) -> bool:
@@ -71,6 +80,7 @@ def _is_anything(_value: Any) -> bool:
     return True
 
 
+_OPTIONAL = ("exception",)
 _KINDS: dict[str, dict[str, Check]] = {
     "staged": {"created": _is_list_of_texts},
     "progress": {"percent": _is_percent},

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from clworker.core.errors import PathRefused
+from clworker.core.errors import PathRefused, StoreUnavailable
 from clworker.core.worker.confinement import output_target
 from clworker.core.worker.outputs import Placement, Staging, staging_name
+from tests.support import disks
 
 OLD, NEW = b"old", b"new"
 
@@ -48,6 +49,19 @@ def test_outputs_come_into_place_and_the_folders_go(tmp_path: Path) -> None:
     attempt.placement.discard()
     assert listing(tmp_path) == ["a", "a/b", "a/b/three.txt", "one.txt", "two.txt"]
     assert {path.read_bytes() for path in tmp_path.rglob("*.txt")} == {NEW}
+
+
+def test_an_output_waits_for_a_disk_that_went_read_only_after_it_was_written(tmp_path: Path) -> None:
+    """Refusing it would make an error of work that is done and can still be kept."""
+    with disks.breakable_disk(tmp_path / "disk", tmp_path / "image") as disk:
+        attempt = Attempt(disk, ["one.txt"])
+        attempt.write()
+        disks.break_disk(disk)
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable, match=r"output cannot be placed: .*/one\.txt: Read-only file system"):
+                attempt.placement.place()
+        attempt.placement.discard()
+        attempt.staging.close()
 
 
 def test_placing_again_after_a_failed_commit_changes_nothing(tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ def test_what_a_slot_says_passes_unchanged(message: dict[str, Any]) -> None:
         {**LOG, "exception": [{**FAILURE, "exc_value": 1}]},
         {**LOG, "exception": [{**FAILURE, "frames": [{}]}]},
         {**OUTCOME, "error": ["it broke"]},
+        {"type": "outcome", "error": None, "peak_kib": None},
         {**OUTCOME, "peak_kib": 1 << 70},
     ],
     ids=str,

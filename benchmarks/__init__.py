@@ -1,0 +1,1 @@
+"""Measures clworker against what a user would pick instead, and against the machine's limits."""

@@ -1,0 +1,55 @@
+"""How much is measured: the whole, in about ten minutes, or a quick look, in about one."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sizes and durations, in seconds, of every section."""
+
+    repeats: int
+    jobs: int
+    """No-op jobs that are queued for each round."""
+    seconds: float
+    """A round ends after so long, however many of its jobs are left."""
+    slots: tuple[int, ...]
+    finished_rows: tuple[int, ...]
+    foreign_rows: tuple[int, ...]
+    photos: tuple[tuple[str, tuple[int, int], int], ...]
+    """A name, width and height in pixels, and how often the photo is resized: an even number."""
+    latencies: int
+    idle_seconds: float
+    memory_slots: tuple[int, ...]
+    commands: int
+    """How often each command is started."""
+    workers: tuple[int, ...]
+
+
+FULL = Plan(
+    repeats=3,
+    jobs=5_000,
+    seconds=2.0,
+    slots=(1, 2),
+    finished_rows=(0, 100_000, 1_000_000),
+    foreign_rows=(10_000, 100_000),
+    photos=(("12 MP", (4000, 3000), 16), ("2 MP", (1632, 1224), 60)),
+    latencies=100,
+    idle_seconds=10.0,
+    memory_slots=(1, 8),
+    commands=7,
+    workers=(1, 2, 4, 8),
+)
+QUICK = Plan(
+    repeats=1,
+    jobs=2_000,
+    seconds=1.0,
+    slots=(1,),
+    finished_rows=(0, 100_000),
+    foreign_rows=(10_000,),
+    photos=(("12 MP", (4000, 3000), 6), ("2 MP", (1632, 1224), 20)),
+    latencies=20,
+    idle_seconds=2.0,
+    memory_slots=(1, 8),
+    commands=2,
+    workers=(1, 4),
+)
