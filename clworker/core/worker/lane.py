@@ -57,12 +57,16 @@ class Lane:
             return
         if self.slot.is_gone or not self.slot.hand(order):
             self._pace.note(claim.job.task_type, A_MOMENT)  # too large to wait behind others
-            execution.hand_back()
+            self.hand_back(claim)
             return
         self._executions.append(execution)
         self.slot.busy = True
         if len(self._executions) == 1:
             self._begin()
+
+    def hand_back(self, claim: Claim) -> None:
+        """Return a job to the queue that no slot has seen."""
+        Execution(claim, self.slot, self._around, self._desk).hand_back()
 
     def take_back(self) -> None:
         """Return to the queue what the slot has not begun."""

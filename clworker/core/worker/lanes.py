@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 
 import structlog
 
@@ -67,10 +68,12 @@ class Lanes:
         """Hand claimed jobs to the slots."""
         lanes = self._open_lanes()
         takers = share_out([claim.job for claim in claims], self._loads(), self._pace)
-        for number, claim in enumerate(claims):
+        for claim, taker in zip_longest(claims, takers):
             _log.debug("job claimed", job_id=claim.job_id, task_type=claim.job.task_type, attempt=claim.attempt)
-            # One that finds no room any more, since a slot has died meanwhile, is returned by the lane.
-            lanes[takers[number] if number < len(takers) else 0].hand(claim)
+            if taker is None:  # a slot has died while we claimed for it
+                self._lanes[0].hand_back(claim)
+            else:
+                lanes[taker].hand(claim)
 
     def lose(self, tokens: Collection[str]) -> None:
         """End the jobs of claims that are gone."""
