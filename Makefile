@@ -1,11 +1,14 @@
 # Two commands for newcomers: `make demo` runs real jobs, `make test` passes the tests.
+# `make chaos` has workers killed at random; its seed replays it: make chaos SEED=123 SECONDS=60 WORKERS=4
 # Each makes its own virtual environment first.
 
 PYTHON ?= python3
 DEMO = demo
+SECONDS = 60
+WORKERS = 4
 DEMO_ENV = env -u DATABASE_URL -u COMPUTE_STORAGE_DIR CL_SERVER_DIR=$(DEMO)/server BROADCAST_TYPE=noop
 
-.PHONY: demo test clean
+.PHONY: demo test chaos clean
 
 demo: .venv/ready
 	rm -rf $(DEMO) && mkdir $(DEMO)
@@ -23,6 +26,9 @@ test: .venv-test/ready
 	.venv-test/bin/mypy
 	.venv-test/bin/lint-imports
 	.venv-test/bin/python -m pytest --numprocesses 2 --dist loadfile
+
+chaos: .venv-test/ready
+	.venv-test/bin/python -m tests.chaos $(if $(SEED),--seed $(SEED)) --seconds $(SECONDS) --workers $(WORKERS)
 
 .venv/ready: pyproject.toml
 	$(call make_venv,.venv)

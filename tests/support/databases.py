@@ -36,9 +36,12 @@ def create(path: Path, generation: str) -> None:
         connection.commit()
 
 
-def insert(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Insert rows as another program would; what a row leaves out gets a common value."""
-    with closing(sqlite3.connect(path)) as connection:
+def insert(path: Path, rows: Iterable[dict[str, Any]], timeout: float = 5.0) -> None:
+    """Insert rows as another program would, which waits so many seconds for a lock.
+
+    What a row leaves out gets a common value.
+    """
+    with closing(sqlite3.connect(path, timeout=timeout)) as connection:
         present = {row[1] for row in connection.execute("PRAGMA table_info(jobs)")}
         for number, row in enumerate(rows):
             values: dict[str, Any] = {

@@ -45,6 +45,17 @@ def command_of(pid: int) -> str:
         return ""
 
 
+def with_variable(name: str, value: str) -> list[int]:
+    """Return the living processes, ours to see, that were started with this environment variable."""
+    wanted = f"{name}={value}".encode()
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it may end while we look
+            if wanted in (folder / "environ").read_bytes().split(b"\0") and lives(int(folder.name)):
+                found.append(int(folder.name))
+    return found
+
+
 def open_files_of(pid: int) -> list[str]:
     """Return what a process's file descriptors lead to."""
     links = []

@@ -1,0 +1,157 @@
+"""Carries out a plan on real workers and a real broker, and judges what is left."""
+
+import sqlite3
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+from tests.chaos import audit, checks
+from tests.chaos.evidence import FINAL, Evidence
+from tests.chaos.fleet import MARKER, Fleet
+from tests.chaos.plan import Act, Deed, JobKind, Plan, PlannedJob
+from tests.chaos.report import Report, requeue_seconds
+from tests.support import databases
+from tests.support.broker import Broker
+from tests.support.photos import photo
+from tests.support.plugins import PluginFolder
+from tests.support.processes import with_variable
+from tests.support.program import Program
+from tests.support.watcher import standing
+
+PATIENCE = 60.0
+"""Seconds that the workers get, once nobody disturbs them any more, to end every job."""
+
+_WRITE_TIMEOUT = 30.0
+_BROKER_DEEDS = {
+    Deed.BROKER_KILL: Broker.kill,
+    Deed.BROKER_END: Broker.stop,
+    Deed.BROKER_START: Broker.start,
+    Deed.BROKER_STOP: Broker.pause,
+    Deed.BROKER_CONTINUE: Broker.resume,
+}
+
+
+class Chaos:
+    """One chaos run in an empty folder."""
+
+    def __init__(self, plan: Plan, folder: Path) -> None:
+        self._plan = plan
+        self._faults: list[str] = []
+        self._broker_deeds: Counter[str] = Counter()
+        self._server = folder / "server"
+        self.database = self._server / "media_store.db"
+        (folder / "broker").mkdir(parents=True)
+        self._broker = Broker(folder / "broker", persistent=True)
+        plugins = PluginFolder(folder / "plugins")
+        tasks = Path(__file__).with_name("tasks.py").read_text()
+        plugins.install("chaos-tasks", tasks, {"chaos": "Chaos"})
+        self._marks = folder / "marks"
+        self._marks.mkdir()
+        environ = {"PYTHONPATH": str(plugins.path), **self._broker.environ}
+        self._fleet = Fleet(Program(self._server, environ), folder / "workers", plan)
+        (folder / "plan.txt").write_text(str(plan))
+        self._prepare_server()
+
+    def run(self) -> Report:
+        """Carry out the plan, wait for the jobs, stop everybody, and look at what is left."""
+        self._broker.start()
+        try:
+            with self._fleet:
+                self._disturb()
+                self._settle()
+                self._stop_all()
+        finally:
+            self._broker.stop()
+        return self._report()
+
+    def _prepare_server(self) -> None:
+        (self._server / "compute" / "out").mkdir(parents=True)
+        photo(self._server / "compute" / "photo.jpg")
+        databases.create(self.database, "current")
+        audit.install(self.database)
+
+    def _disturb(self) -> None:
+        begin = time.monotonic()
+        producer = threading.Thread(target=self._produce, args=(begin,))
+        producer.start()
+        try:
+            for act in self._plan.acts:
+                self._fleet.tend_until(begin + act.at)
+                self._perform(act)
+        finally:
+            producer.join()
+
+    def _perform(self, act: Act) -> None:
+        if act.worker is not None:
+            self._fleet.perform(act.worker, act.deed)
+        else:
+            _BROKER_DEEDS[act.deed](self._broker)
+            self._broker_deeds[act.deed] += 1
+
+    def _produce(self, begin: float) -> None:
+        for job in self._plan.jobs:
+            time.sleep(max(0.0, begin + job.at - time.monotonic()))
+            try:
+                databases.insert(self.database, [self._row(job)], timeout=_WRITE_TIMEOUT)
+            except sqlite3.OperationalError as failure:
+                self._faults.append(f"the producer could not queue {job.job_id}: {failure}")
+
+    def _row(self, job: PlannedJob) -> dict[str, object]:
+        compute = self._server / "compute"
+        params: dict[str, object] = {
+            "input_paths": [str(compute / "photo.jpg")],
+            "output_paths": [str(compute / "out" / job.output)],
+        }
+        if job.kind is JobKind.PICTURE:
+            width, height = checks.PICTURE_SIZE
+            params |= {"width": width, "height": height, "maintain_aspect_ratio": False}
+        else:
+            params |= {"kind": job.kind, "seconds": job.seconds, "marks": str(self._marks)}
+        task_type = "image_resize" if job.kind is JobKind.PICTURE else "chaos"
+        return {"job_id": job.job_id, "task_type": task_type, "params": params, "max_retries": job.max_retries}
+
+    def _settle(self) -> None:
+        """Let whoever lives, one at least, end the queue; then only the living may be seen."""
+        if not self._fleet.living:
+            self._fleet.perform(0, Deed.START)
+        deadline = time.monotonic() + PATIENCE
+        while self._unfinished() and time.monotonic() < deadline:
+            self._fleet.tend_until(time.monotonic() + 0.1)
+        names = {run.name for run in self._fleet.living}
+        while (seen := set(standing(self._broker.port))) != names and time.monotonic() < deadline:
+            self._fleet.tend_until(time.monotonic() + 0.1)
+            names = {run.name for run in self._fleet.living}
+        if seen != names:
+            self._faults.append(f"the broker shows {sorted(seen)} while {sorted(names)} live")
+        for run in self._fleet.runs:
+            if run.ended and (left := with_variable(MARKER, run.marker)):
+                self._faults.append(f"processes {left} of a dead worker still run: {run.marker}")
+
+    def _unfinished(self) -> list[dict[str, object]]:
+        return databases.rows(self.database, f"SELECT job_id FROM jobs WHERE status NOT IN {FINAL} LIMIT 1")
+
+    def _stop_all(self) -> None:
+        for run in self._fleet.living:
+            run.do(Deed.TERMINATE)
+        for run in self._fleet.runs:
+            run.worker.result()
+            if left := with_variable(MARKER, run.marker):
+                self._faults.append(f"processes {left} outlive their worker: {run.marker}")
+        if seen := standing(self._broker.port):
+            self._faults.append(f"the broker still shows {sorted(seen)} after the end of all workers")
+
+    def _report(self) -> Report:
+        runs = self._fleet.runs
+        evidence = Evidence.read(self.database)
+        deeds = self._broker_deeds + Counter(done.deed for run in runs for done in run.done)
+        deeds[Deed.START] = len(runs)
+        errors = [error for run in runs for error in checks.lock_errors(run)]
+        report = Report(self._plan, deeds, evidence, errors, requeue_seconds(runs, evidence), self._faults)
+        report.faults += [
+            *checks.job_faults(self._plan, evidence),
+            *checks.left_behind(evidence),
+            *(fault for run in runs for fault in checks.run_faults(run)),
+            *errors,
+        ]
+        return report
