@@ -53,7 +53,8 @@ class Run:
             case Deed.TERMINATE:
                 hit = self._send(signal.SIGTERM, [self.worker.pid])
             case Deed.KILL_NURSERY:
-                hit = self._send(signal.SIGKILL, self._nurseries())
+                # Not while plugins are loaded for the first time: whoever dies then is taken for broken.
+                hit = bool(self.worker.logged("worker started")) and self._send(signal.SIGKILL, self._nurseries())
             case Deed.KILL_SLOT:
                 hit = self._send(signal.SIGKILL, self._slots()[:1])
             case Deed.STOP:
@@ -74,12 +75,6 @@ class Run:
         return [done.at for done in self.done if done.deed in deeds]
 
     @property
-    def longest_halt(self) -> float:
-        """The longest time between a stop and the continuation, in seconds."""
-        halts = self.times_of(Deed.STOP, Deed.FREEZE)
-        return max((end - begin for begin, end in zip(halts, self.times_of(Deed.CONTINUE), strict=False)), default=0.0)
-
-    @property
     def free_since(self) -> float | None:
         """When a killed run's lock became free: at the kill, or once what was frozen of it could go on."""
         kills = self.times_of(Deed.KILL)
@@ -92,14 +87,17 @@ class Run:
         started = self.worker.logged("worker started")
         if not started:
             return
-        begin: float | None = datetime.fromisoformat(started[0]["timestamp"]).timestamp()
+        begin = datetime.fromisoformat(started[0]["timestamp"]).timestamp()
+        watching = True
         for done in self.done:
-            if begin is not None and done.deed in (Deed.KILL, Deed.TERMINATE, Deed.STOP, Deed.FREEZE):
+            if watching and done.deed in (Deed.KILL, Deed.TERMINATE, Deed.STOP, Deed.FREEZE):
                 yield begin, done.at
-                begin = None
-            elif done.deed is Deed.CONTINUE:
-                begin = done.at
-        if begin is not None:
+                watching = False
+            if done.deed in (Deed.KILL, Deed.TERMINATE):
+                return
+            if done.deed is Deed.CONTINUE:
+                begin, watching = done.at, True
+        if watching:
             yield begin, float("inf")
 
     def _send(self, number: signal.Signals, pids: list[int]) -> bool:

@@ -51,6 +51,7 @@ class Chaos:
         environ = {"PYTHONPATH": str(plugins.path), **self._broker.environ}
         self._fleet = Fleet(Program(self._server, environ), folder / "workers", plan)
         (folder / "plan.txt").write_text(str(plan))
+        self._diary = folder / "deeds.txt"
         self._prepare_server()
 
     def run(self) -> Report:
@@ -143,6 +144,8 @@ class Chaos:
 
     def _report(self) -> Report:
         runs = self._fleet.runs
+        hits = sorted((done.at, run.marker, done.deed) for run in runs for done in run.done)
+        self._diary.write_text("".join(f"{at:.3f} {deed} {marker}\n" for at, marker, deed in hits))
         evidence = Evidence.read(self.database)
         deeds = self._broker_deeds + Counter(done.deed for run in runs for done in run.done)
         deeds[Deed.START] = len(runs)
