@@ -15,6 +15,8 @@ from clworker.core.models import ComputeJob
 from clworker.core.settings import Settings
 from clworker.core.store.filesystem import network_file_system
 from clworker.core.store.identity import Instance, InstanceLock, Role
+from clworker.core.tasks import process
+from clworker.core.worker import descendants
 from clworker.core.worker.signals import StopRequest, stop_requests
 from clworker.core.worker.slots import Nursery
 
@@ -38,7 +40,11 @@ async def run_once(settings: Settings) -> ComputeJob | None:
 
 
 async def run_worker(settings: Settings) -> None:
-    """Run a worker until a signal ends it. Raises Interrupted after a second signal."""
+    """Run a worker until a signal ends it; every child of this process is the worker's, and ends with it.
+
+    Raises Interrupted after a second signal.
+    """
+    process.adopt_orphans()  # of a nursery that is killed: nobody else would end what tasks have left
     with stop_requests() as stop:
         try:
             async with started_worker(settings, Role.RUN, stop, return_jobs=asyncio.Event()) as worker:
@@ -86,7 +92,13 @@ async def started_worker(
             raise stop.interruption("no job was claimed")
         nursery = await starting
         identity = Identity(instance, lock, select_types(nursery.discovery.tasks, settings.tasks))
-        pool = SlotPool(settings, nursery, lambda: Nursery.start(settings, lock.fd))
+
+        pool = SlotPool(
+            settings,
+            nursery,
+            lambda: Nursery.start_again(settings, lock.fd, identity.task_types),
+            descendants.end_all if role is Role.RUN else lambda: None,
+        )
         stack.push_async_callback(pool.close)
         around = Surroundings(settings, store, ledger, get_broadcaster(settings, client_id), return_jobs)
         async with ComputeWorker(around, identity, pool, stop) as worker:

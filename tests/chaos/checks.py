@@ -1,5 +1,6 @@
 """What must hold after a chaos run. Each check yields a sentence for everything that is wrong."""
 
+import re
 from collections.abc import Iterator
 
 from PIL import Image
@@ -11,7 +12,9 @@ from tests.chaos.tasks import content
 
 PICTURE_SIZE = (64, 48)
 
-_DEAD = ("the worker died while it ran the job, attempt ", "the process that ran the job ")
+_DEAD = re.compile(
+    r"(worker \S+ on host \S+ .* while it ran the job|the process that ran the job .*), attempt \d of \d"
+)
 _OWN_ERRORS = {JobKind.FAIL: "failed as planned", JobKind.RAISE: "RuntimeError: raised as planned"}
 _BAD_EVENTS = ("internal error", "the end of a job could not be recorded", "the MQTT client failed")
 
@@ -109,7 +112,7 @@ def _error_faults(job: PlannedJob, evidence: Evidence) -> Iterator[str]:
     message = str(row["error_message"])
     if (evidence.server / "compute" / "out" / job.output).exists():
         yield "it failed, and still an output stands"
-    if message.startswith(_DEAD):
+    if _DEAD.fullmatch(message):
         deaths = len(evidence.deaths_of(job.job_id))
         if row["retry_count"] != job.max_retries or deaths <= job.max_retries:
             yield f"given up after {deaths} deaths and {row['retry_count']} of {job.max_retries} retries: {message}"
@@ -128,4 +131,5 @@ def _expected_codes(run: Run) -> set[int]:
             return set()
     # Before it has put its handlers up, the first signal ends it as it does any program.
     early = {-15} if not run.worker.logged("worker started") else set()
-    return {0, *early} if len(run.times_of(Deed.TERMINATE)) == 1 else {0, 143, *early}
+    # And so does a second one that comes when all is done and the handlers are down again.
+    return {0, *early} if len(run.times_of(Deed.TERMINATE)) == 1 else {0, 143, -15}

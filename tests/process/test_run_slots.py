@@ -149,6 +149,46 @@ def test_when_the_nursery_is_killed_its_jobs_run_again_in_a_new_one(
     worker.wait_for_jobs("after idle")
 
 
+def test_a_daemon_of_a_task_ends_with_a_nursery_that_was_killed(
+    start_worker: StartWorker, plugins: PluginFolder, database: Path, tmp_path: Path
+) -> None:
+    pid = tmp_path / "pid"
+    plugins.install_plain(
+        "untidy",
+        f"""
+        daemon = subprocess.Popen(["sleep", "3600"], start_new_session=True)
+        Path({str(pid)!r}).write_text(str(daemon.pid))
+        return {{"status": "ok", "task_output": {{}}}}
+        """,
+    )
+    databases.queue(database, {"job_id": "a", "task_type": "untidy"})
+    worker = start_worker()
+    worker.wait_for_jobs("a")
+    assert lives(int(pid.read_text()))
+    os.kill(worker.nursery, signal.SIGKILL)
+    wait_until_gone([int(pid.read_text())])
+    assert worker.stop().code == 0
+
+
+def test_a_plugin_that_does_not_come_back_with_a_new_nursery_fails_no_jobs(
+    start_worker: StartWorker, plugins: PluginFolder, database: Path, tmp_path: Path
+) -> None:
+    gone = tmp_path / "gone"
+    plugins.install_task("fickle", "return {}", header=f"if os.path.exists({str(gone)!r}): raise OSError('not today')")
+    databases.create(database, "current")
+    worker = start_worker()
+    gone.touch()
+    os.kill(worker.nursery, signal.SIGKILL)
+    ended = worker.result()
+    assert (ended.code, ended.errors) == (
+        1,
+        [
+            "the plugins were loaded again, and the task 'fickle' is not ready any more: OSError: not today; "
+            "see 'clworker list-tasks', and start the worker again"
+        ],
+    )
+
+
 def test_nothing_outlives_a_supervisor_that_was_killed(
     start_worker: StartWorker, plugins: PluginFolder, database: Path, tmp_path: Path
 ) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 from clworker.core.frames import BlockingChannel, Decoder, Message
 from clworker.core.tasks import process
 from clworker.core.tasks.loading import load_all
-from clworker.core.worker import slot
+from clworker.core.worker import descendants, slot
 
 _MAX_FDS = 16
 
@@ -78,7 +78,7 @@ class _Nursery:
             while self._step(selector):
                 self._reap()
         finally:
-            _kill_all_children()
+            descendants.end_all()
 
     def _step(self, selector: selectors.BaseSelector) -> bool:
         ready = {key.fileobj for key, _ in selector.select()}
@@ -109,7 +109,7 @@ class _Nursery:
         elif message["type"] == "kill":
             for pid, known in self._pids.items():
                 if known == number:
-                    _kill(pid)
+                    descendants.kill(pid)
 
     def _fork(self, number: int, jobs: int, output: int) -> int:
         nursery = os.getpid()
@@ -151,7 +151,7 @@ class _Nursery:
             number = self._pids.pop(pid, None)
             if number is None:
                 continue  # a process that a task had started and left
-            _kill_group(pid)
+            descendants.kill_group(pid)
             code = os.waitstatus_to_exitcode(status)
             self._channel.send(
                 {
@@ -162,39 +162,6 @@ class _Nursery:
                     "peak_kib": usage.ru_maxrss,
                 }
             )
-
-
-def _kill_group(leader: int) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(leader, signal.SIGKILL)
-
-
-def _kill(pid: int) -> None:
-    """Kill a process and the group that it leads; it may have moved to another."""
-    _kill_group(pid)
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-
-
-def _kill_all_children() -> None:
-    """Kill until no child is left; orphans of killed ones become children and are next."""
-    while children := _children():
-        for pid in children:
-            _kill(pid)
-        with suppress(ChildProcessError):
-            os.wait4(-1, 0)
-
-
-def _children() -> list[int]:
-    """Return the children of every thread, since a plugin may have started some.
-
-    None on a kernel without these files: the slots die with us there, by PDEATHSIG.
-    """
-    found: list[int] = []
-    for children in Path("/proc/self/task").glob("*/children"):
-        with suppress(OSError):  # a thread may end while we look
-            found.extend(map(int, children.read_text().split()))
-    return found
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The pool of slots: as many as the worker may run jobs at once, each replaced when it wears out."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -13,8 +14,16 @@ _log = structlog.get_logger("clworker.worker")
 class SlotPool:
     """Keeps ``settings.concurrency`` slots alive and knows which of them are free."""
 
-    def __init__(self, settings: Settings, nursery: Nursery, start_nursery: Callable[[], Awaitable[Nursery]]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        nursery: Nursery,
+        start_nursery: Callable[[], Awaitable[Nursery]],
+        end_strays: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``end_strays`` ends what tasks had started under a nursery that is gone; it may block."""
         self._settings = settings
+        self._end_strays = end_strays
         self._nursery = nursery
         self._start_nursery = start_nursery
         self._slots: list[Slot] = []
@@ -32,7 +41,7 @@ class SlotPool:
         """Replace what has died or is worn out, between jobs. Raises PluginHostFailed."""
         if self._nursery.has_died:
             _log.error("the process that holds the plugins has died; starting it again")
-            await self._nursery.close()
+            await self._close_nursery()
             on_death = self._nursery.on_death
             self._nursery = await self._start_nursery()
             self._nursery.on_death = on_death
@@ -44,9 +53,13 @@ class SlotPool:
 
     async def close(self) -> None:
         """End every slot and whatever tasks have left behind."""
-        await self._nursery.close()
+        await self._close_nursery()
         for slot in self._slots:
             slot.close()
+
+    async def _close_nursery(self) -> None:
+        await self._nursery.close()
+        await asyncio.to_thread(self._end_strays)
 
     def _is_spent(self, slot: Slot) -> bool:
         if slot.busy:

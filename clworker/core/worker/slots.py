@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from clworker.core.errors import ClworkerError
+from clworker.core.errors import ClworkerError, PluginHostFailed
 from clworker.core.frames import Channel, Message
 from clworker.core.models import Death
 from clworker.core.settings import Settings
-from clworker.core.tasks.discovery import Discovery, PluginHost, discover
+from clworker.core.tasks.discovery import Discovery, PluginHost, TaskState, discover
 from clworker.core.tasks.output import OutputTap
 from clworker.core.worker.oom import OomCounter
 
@@ -110,6 +110,26 @@ class Nursery:
                 lambda: PluginHost("clworker.core.worker.nursery", [lock_fd]), settings.plugin_timeout, config
             )
         )
+
+    @classmethod
+    async def start_again(cls, settings: Settings, lock_fd: int, task_types: Sequence[str]) -> "Nursery":
+        """Start the process in place of one that has died.
+
+        Raises PluginHostFailed, also when one of these tasks is not ready any more: its jobs,
+        which this worker goes on claiming, would fail.
+        """
+        nursery = await cls.start(settings, lock_fd)
+        tasks = nursery.discovery.tasks
+        ready = {task.task_type for task in tasks if task.state is TaskState.READY}
+        lost = [task_type for task_type in task_types if task_type not in ready]
+        if lost:
+            await nursery.close()
+            reasons = [f": {task.reason}" for task in tasks if task.task_type in lost and task.reason]
+            raise PluginHostFailed(
+                f"the plugins were loaded again, and the task {lost[0]!r} is not ready any more{''.join(reasons[:1])}; "
+                "see 'clworker list-tasks', and start the worker again"
+            )
+        return nursery
 
     async def spawn(self) -> Slot:
         """Fork a slot that is ready for a job."""
