@@ -27,7 +27,7 @@ def job_faults(plan: Plan, evidence: Evidence) -> Iterator[str]:
 
 
 def left_behind(evidence: Evidence) -> Iterator[str]:
-    """Nothing is left of workers that have ended: no claim, no instance, no lock, no staging folder."""
+    """Nothing is left of workers that have ended: no claim, no instance, no staging folder."""
     for job_id, attempts in evidence.attempts.items():
         for attempt in attempts:
             if attempt["ended_at"] is None:
@@ -35,7 +35,7 @@ def left_behind(evidence: Evidence) -> Iterator[str]:
     for instance in evidence.instances:
         if instance["ended_at"] is None:
             yield f"instance {instance['instance']} of {instance['worker_id']} is still registered"
-    for path in [*(evidence.server / "clworker-locks").iterdir(), *evidence.server.rglob(".clworker-*")]:
+    for path in evidence.server.rglob(".clworker-*"):
         yield f"left behind: {path.relative_to(evidence.server)}"
     if evidence.integrity != "ok":
         yield f"PRAGMA integrity_check: {evidence.integrity}"

@@ -100,6 +100,16 @@ class Run:
         if watching:
             yield begin, float("inf")
 
+    def halts(self) -> Iterator[tuple[float, float]]:
+        """Yield the times in which the supervisor was stopped, with whatever lock it then held."""
+        begin: float | None = None
+        for done in self.done:
+            if begin is None and done.deed in (Deed.STOP, Deed.FREEZE):
+                begin = done.at
+            elif begin is not None and done.deed in (Deed.CONTINUE, Deed.KILL):
+                yield begin, done.at
+                begin = None
+
     def _send(self, number: signal.Signals, pids: list[int]) -> bool:
         # The supervisor is our child: its pid stays its own until we have waited for it.
         hit = False

@@ -10,15 +10,27 @@ from tests.chaos.fleet import Run
 from tests.chaos.plan import Plan
 
 
+@dataclass(frozen=True)
+class Requeue:
+    """How long a job of a killed worker waited for its rescue.
+
+    The clock starts when the worker's lock is free and another one is there to see it.
+    ``disturbed``: meanwhile some worker was stopped, which may have been in a transaction.
+    """
+
+    seconds: float
+    disturbed: bool
+
+
 @dataclass
 class Report:
-    """What came out of one plan. ``requeue_seconds`` are those from each kill -9 to the rescue of a job."""
+    """What came out of one plan."""
 
     plan: Plan
     deeds: Counter[str]
     evidence: Evidence
     lock_errors: list[str]
-    requeue_seconds: list[float]
+    requeues: list[Requeue]
     faults: list[str] = field(default_factory=list)
 
     @property
@@ -44,41 +56,46 @@ class Report:
         yield f"attempts: {_counted(self.evidence.causes())}"
         yield f"retries counted: {sum(job['retry_count'] for job in jobs)}"
         yield f"lost: {self.lost}; with two outcomes: {self.doubles}; lock errors: {len(self.lock_errors)}"
-        if self.requeue_seconds:
-            yield (
-                f"kill -9 to requeue: {len(self.requeue_seconds)} times, "
-                f"median {median(self.requeue_seconds):.2f} s, longest {max(self.requeue_seconds):.2f} s"
-            )
+        yield f"kill -9 to requeue: {_spread([each.seconds for each in self.requeues])}"
+        undisturbed = [each.seconds for each in self.requeues if not each.disturbed]
+        yield f"of those while no other worker was stopped, perhaps with the database locked: {_spread(undisturbed)}"
         for fault in self.faults:
             yield f"WRONG: {fault}"
 
 
-def requeue_seconds(runs: Sequence[Run], evidence: Evidence) -> list[float]:
-    """Return how long each job of a killed run waited for its rescue.
-
-    The clock starts when the run's lock is free and another worker is there to see it.
-    """
+def requeues_of(runs: Sequence[Run], evidence: Evidence) -> list[Requeue]:
+    """Return the rescues of jobs whose worker was killed. A job may be rescued more than once."""
     watches = [(run, begin, end) for run in runs for begin, end in run.watches()]
-    found: list[float] = []
+    halts = [halt for run in runs for halt in run.halts()]
+    found: list[Requeue] = []
     for run in runs:
         if run.free_since is None:
             continue
-        instances = {
-            row["instance"]
-            for row in evidence.instances
-            if (row["worker_id"], row["pid"]) == (run.name, run.worker.pid)
-        }
-        rescued = [
-            attempt["ended_at"] / 1000
-            for attempts in evidence.attempts.values()
-            for attempt in attempts
-            if attempt["cause"] == "rescued" and attempt["instance"] in instances
-        ]
         seen = [
             max(begin, run.free_since) for other, begin, end in watches if other is not run and end > run.free_since
         ]
-        found += [max(0.0, at - min([*seen, at])) for at in rescued]
+        for at in _rescues(run, evidence):
+            begin = min([*seen, at])
+            disturbed = any(first < at and last > begin for first, last in halts)
+            found.append(Requeue(at - begin, disturbed))
     return found
+
+
+def _rescues(run: Run, evidence: Evidence) -> list[float]:
+    key = (run.name, run.worker.pid)
+    instances = {row["instance"] for row in evidence.instances if (row["worker_id"], row["pid"]) == key}
+    return [
+        attempt["ended_at"] / 1000
+        for attempts in evidence.attempts.values()
+        for attempt in attempts
+        if attempt["cause"] == "rescued" and attempt["instance"] in instances
+    ]
+
+
+def _spread(seconds: list[float]) -> str:
+    if not seconds:
+        return "none"
+    return f"{len(seconds)} times, median {median(seconds):.2f} s, longest {max(seconds):.2f} s"
 
 
 def _counted(counter: Counter[str]) -> str:

@@ -4,13 +4,14 @@ import sqlite3
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.chaos import audit, checks
 from tests.chaos.evidence import FINAL, Evidence
 from tests.chaos.fleet import MARKER, Fleet
 from tests.chaos.plan import Act, Deed, JobKind, Plan, PlannedJob
-from tests.chaos.report import Report, requeue_seconds
+from tests.chaos.report import Report, requeues_of
 from tests.support import databases
 from tests.support.broker import Broker
 from tests.support.photos import photo
@@ -49,7 +50,8 @@ class Chaos:
         self._marks = folder / "marks"
         self._marks.mkdir()
         environ = {"PYTHONPATH": str(plugins.path), **self._broker.environ}
-        self._fleet = Fleet(Program(self._server, environ), folder / "workers", plan)
+        self._program = Program(self._server, environ)
+        self._fleet = Fleet(self._program, folder / "workers", plan)
         (folder / "plan.txt").write_text(str(plan))
         self._diary = folder / "deeds.txt"
         self._prepare_server()
@@ -62,9 +64,9 @@ class Chaos:
                 self._disturb()
                 self._settle()
                 self._stop_all()
+            return self._report()
         finally:
             self._broker.stop()
-        return self._report()
 
     def _prepare_server(self) -> None:
         (self._server / "compute" / "out").mkdir(parents=True)
@@ -142,6 +144,12 @@ class Chaos:
         if seen := standing(self._broker.port):
             self._faults.append(f"the broker still shows {sorted(seen)} after the end of all workers")
 
+    def _after_a_fresh_start(self) -> Iterator[str]:
+        """A worker that starts now has nothing to rescue and nothing to run."""
+        ended = self._program.run("once", "--fail-when-empty")
+        if (ended.code, ended.stdout, ended.log) != (3, "", []):
+            yield f"a fresh worker ended with {ended.code}: {ended.stdout}{ended.stderr}"
+
     def _report(self) -> Report:
         runs = self._fleet.runs
         hits = sorted((done.at, run.marker, done.deed) for run in runs for done in run.done)
@@ -150,10 +158,11 @@ class Chaos:
         deeds = self._broker_deeds + Counter(done.deed for run in runs for done in run.done)
         deeds[Deed.START] = len(runs)
         errors = [error for run in runs for error in checks.lock_errors(run)]
-        report = Report(self._plan, deeds, evidence, errors, requeue_seconds(runs, evidence), self._faults)
+        report = Report(self._plan, deeds, evidence, errors, requeues_of(runs, evidence), self._faults)
         report.faults += [
             *checks.job_faults(self._plan, evidence),
             *checks.left_behind(evidence),
+            *self._after_a_fresh_start(),
             *(fault for run in runs for fault in checks.run_faults(run)),
             *errors,
         ]
