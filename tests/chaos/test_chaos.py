@@ -102,7 +102,7 @@ def test_a_seed_decides_everything() -> None:
 def test_a_plan_undoes_within_its_time_what_it_stops(seed: int) -> None:
     plan = make_plan(seed, 60, 4)
     assert [act.at for act in plan.acts] == sorted(act.at for act in plan.acts)
-    assert all(0 <= item.at <= 60 for item in (*plan.acts, *plan.jobs))
+    assert all(0 <= at <= 60 for at in [*(act.at for act in plan.acts), *(job.at for job in plan.jobs)])
     for worker in (None, *range(4)):
         acts = [act for act in plan.acts if act.worker == worker]
         for number, act in enumerate(acts):
