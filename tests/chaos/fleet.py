@@ -87,16 +87,17 @@ class Run:
         started = self.worker.logged("worker started")
         if not started:
             return
-        begin = datetime.fromisoformat(started[0]["timestamp"]).timestamp()
+        begin = start = datetime.fromisoformat(started[0]["timestamp"]).timestamp()
         watching = True
         for done in self.done:
             if watching and done.deed in (Deed.KILL, Deed.TERMINATE, Deed.STOP, Deed.FREEZE):
-                yield begin, done.at
+                if begin < done.at:
+                    yield begin, done.at
                 watching = False
             if done.deed in (Deed.KILL, Deed.TERMINATE):
                 return
             if done.deed is Deed.CONTINUE:
-                begin, watching = done.at, True
+                begin, watching = max(start, done.at), True
         if watching:
             yield begin, float("inf")
 

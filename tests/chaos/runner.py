@@ -145,12 +145,10 @@ class Chaos:
             self._faults.append(f"the broker still shows {sorted(seen)} after the end of all workers")
 
     def _after_a_fresh_start(self) -> Iterator[str]:
-        """A worker that starts now has nothing to do, and sweeps up after those that were killed while they started."""
+        """A worker that starts now has nothing to rescue and nothing to run."""
         ended = self._program.run("once", "--fail-when-empty")
-        if (ended.code, ended.stdout, ended.errors) != (3, "", []):
+        if (ended.code, ended.stdout, ended.log) != (3, "", []):
             yield f"a fresh worker ended with {ended.code}: {ended.stdout}{ended.stderr}"
-        for path in (self._server / "clworker-locks").iterdir():
-            yield f"left behind: {path}"
 
     def _report(self) -> Report:
         runs = self._fleet.runs

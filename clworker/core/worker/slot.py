@@ -26,7 +26,7 @@ from clworker.core.worker.workspace import Workspace
 
 _LONGEST_CHAIN = 10
 _MOST_FRAMES = 100
-_LONGEST_TEXT = 10_000
+_LONGEST_TEXT = 1 << 20
 """Characters that a log line of a task keeps of each text."""
 
 _log = logging.getLogger("clworker.slot")

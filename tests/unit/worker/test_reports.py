@@ -1,10 +1,13 @@
 """What a slot may say: whatever else comes up its channel is a ValueError, and no exception of ours."""
 
+import logging
 from typing import Any
 
 import pytest
 
+from clworker.core.frames import LARGEST, encode
 from clworker.core.worker.reports import checked
+from clworker.core.worker.slot import _message_of
 
 LOG = {"type": "log", "logger": "task", "level": 20, "event": "it goes on", "extra": {"size": 3}}
 FRAME = {"filename": "task.py", "lineno": 7, "name": "execute"}
@@ -59,3 +62,13 @@ def test_what_a_slot_says_passes_unchanged(message: dict[str, Any]) -> None:
 def test_anything_else_is_refused(message: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"^its? "):
         checked(message)
+
+
+def test_a_log_line_of_any_length_can_be_sent() -> None:
+    endless = "x" * (LARGEST + 1)
+    try:
+        raise ValueError(endless)
+    except ValueError as failure:
+        exc_info = (ValueError, failure, failure.__traceback__)
+    record = logging.makeLogRecord({"name": "task", "msg": endless, "size": endless, "exc_info": exc_info})
+    assert len(encode(checked(_message_of(record)))) < 4 << 20
