@@ -189,7 +189,7 @@ def test_a_signal_while_slots_are_replaced_claims_nothing_more(
     worker.send(signal.SIGTERM)
     gate.touch()
     assert worker.result().code == 0
-    assert not worker.logged("job claimed")
+    assert not worker.logged("job started")
     assert _jobs(database)["a"]["status"] == "queued"
     _check_nothing_is_left(database)
 

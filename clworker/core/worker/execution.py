@@ -64,6 +64,7 @@ class Execution:
         self._progress_writer: ProgressWriter | None = None
         self._limits: asyncio.Task[None] | None = None
         self._told = False
+        self._start_logged = False
         self._end_after_death: Callable[[Death], Ending] | None = None
 
     @property
@@ -78,19 +79,21 @@ class Execution:
             "older_tokens": list(self.claim.older_tokens),
         }
 
-    def begin(self) -> None:
-        """The slot has nothing else to do from now on."""
+    def begin(self, *, is_quick: bool) -> None:
+        """The slot has nothing else to do from now on. Of jobs that are quick only the outcome is logged."""
         self.began = time.monotonic()
         self._slot.output.context = self._context
+        if not is_quick:
+            self._log_start()
         settings = self._around.settings
         if settings.time_limit is not None or settings.memory_limit_mib is not None:
             self._limits = asyncio.create_task(self._watch_limits())
 
     def tell_start(self) -> None:
-        """Tell of a job that takes more than a moment; of others only the outcome is told."""
+        """Publish that a job runs which takes more than a moment; of others only the outcome is published."""
         if not self._told:
             self._told = True
-            _log.info("job started", attempt=self.claim.attempt, **self._context)
+            self._log_start()
             self._around.publish(self.claim.job_id, ComputeJobStatus.PROCESSING, self._progress)
 
     def receive(self, message: Message) -> None:
@@ -135,6 +138,11 @@ class Execution:
     @property
     def _context(self) -> dict[str, Any]:
         return {"job_id": self.claim.job_id, "task_type": self.claim.job.task_type}
+
+    def _log_start(self) -> None:
+        if not self._start_logged:
+            self._start_logged = True
+            _log.info("job started", attempt=self.claim.attempt, **self._context)
 
     def _end_slot(self, end: Callable[[Death], Ending]) -> None:
         if self._end_after_death is None and not self.answered:

@@ -88,7 +88,8 @@ class Lane:
             self.take_back()
 
     def _begin(self) -> None:
-        self._executions[0].begin()
+        execution = self._executions[0]
+        execution.begin(is_quick=self._pace.expected(execution.claim.job) is not None)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(A_MOMENT, self._look)
 

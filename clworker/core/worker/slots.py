@@ -39,7 +39,7 @@ class Slot:
         """Whether a job was handed to it that has not been answered."""
         self.jobs_done = 0
         self.was_killed = False
-        """Whether this process has ended it."""
+        """Whether we have decided to end it, whatever it does."""
         self.on_message: Callable[[Message], None] = _ignore
         self.on_death: Callable[[Death], None] = _ignore
         """Called once, after the last message."""
@@ -72,7 +72,7 @@ class Slot:
     def kill(self) -> None:
         """Have the nursery end the slot's whole process group; ``on_death`` tells when it has."""
         self.was_killed = True
-        self._nursery.tell({"type": "kill", "slot": self.number})
+        self._end()
 
     @property
     def has_died(self) -> bool:
@@ -128,9 +128,12 @@ class Slot:
         except ValueError as failure:
             _log.warning("the slot is ended: its task has broken the channel", reason=str(failure))
             self._stop_listening()
-            self.kill()
+            self._end()
             return False
         return True
+
+    def _end(self) -> None:
+        self._nursery.tell({"type": "kill", "slot": self.number})
 
     def _stop_listening(self) -> None:
         if self._ours.fileno() >= 0:

@@ -198,6 +198,8 @@ class ComputeWorker:
         while not self._is_stopping():
             self._wakeup.clear()
             await self._lanes.fill()
+            if self._is_stopping():
+                return
             await self._exchange(*self._lanes.appetite())
             await self._wakeup.wait(self._around.settings.poll_interval)
 
