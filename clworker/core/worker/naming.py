@@ -27,6 +27,8 @@ class Candidate:
     instance: Instance
     lock: LockFile
     takeover: bool
+    clear_up_after: Callable[[str], None]
+    """Removes the files that a dead instance has left; may block."""
 
 
 async def register(
@@ -52,6 +54,7 @@ async def register(
             else:
                 for job in await ledger.call(store.rescues.rescue, rival.instance, rival.heartbeat):
                     on_freed(job)
+                await ledger.call(candidate.clear_up_after, rival.instance)
                 await ledger.call(store.instances.end, rival.instance, rival.heartbeat)
 
 

@@ -46,14 +46,14 @@ class Rescuer:
                 proof="heartbeats" if silent else "lock",
             )
             self._around.tell_state(job)
-        await self._call(self._clear_up_after, record.instance)
+        await self._call(self.clear_up_after, record.instance)
         if await self._call(store.instances.end, record.instance, silent_at):
             if is_dead(dead.lock):
                 remove(dead.lock)
             if record.role == Role.RUN:
                 self._clear_presence_of(record.worker_id)
 
-    def _clear_up_after(self, instance: str) -> None:
+    def clear_up_after(self, instance: str) -> None:
         """Remove the folders of attempts at jobs that nobody will try again.
 
         Not only at those just rescued: the dead one, or an earlier rescuer of it, may have

@@ -73,7 +73,9 @@ class ComputeWorker:
         """Register this instance. Raises NameTaken, Interrupted and StoreUnavailable."""
         around, lock = self._around, self._around.lock
         lock.needed_as_proof = True
-        candidate = naming.Candidate(self._identity.instance, lock.file, around.settings.takeover)
+        candidate = naming.Candidate(
+            self._identity.instance, lock.file, around.settings.takeover, Rescuer(around).clear_up_after
+        )
         try:
             await naming.register(around.store, around.ledger, candidate, self._stop, self._freed.append)
         except BaseException:
