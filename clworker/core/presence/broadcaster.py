@@ -5,6 +5,7 @@ one warning, and what waits for it in memory is bounded.
 """
 
 import secrets
+import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -36,8 +37,11 @@ class NoopBroadcaster:
         """There is nothing to remove."""
         return True
 
-    def clear_retained_of(self, worker_id: str, still_gone: Callable[[], bool]) -> None:
+    def clear_retained_of(self, worker_id: str, still_gone: Callable[[], bool]) -> threading.Event:
         """There is nothing to remove."""
+        done = threading.Event()
+        done.set()
+        return done
 
     def close(self) -> None:
         """Do nothing."""
@@ -74,9 +78,9 @@ class MqttBroadcaster:
             return True
         return self._connected().retain(self._topic, b"").acknowledged.wait(PATIENCE)
 
-    def clear_retained_of(self, worker_id: str, still_gone: Callable[[], bool]) -> None:
+    def clear_retained_of(self, worker_id: str, still_gone: Callable[[], bool]) -> threading.Event:
         """Hand the removal to the link."""
-        self._connected().clear(self._settings.capability_topic(worker_id), still_gone)
+        return self._connected().clear(self._settings.capability_topic(worker_id), still_gone).acknowledged
 
     def close(self) -> None:
         """Give the broker until ``PATIENCE`` seconds after the start to acknowledge, then leave."""

@@ -44,7 +44,7 @@ class Publication:
     payload: bytes
     retain: bool = False
     only_if: Callable[[], bool] | None = None
-    """Asked in the link's thread just before sending; False drops the message."""
+    """Asked in the link's thread just before sending; False drops the message, which then counts as done."""
     acknowledged: threading.Event = field(default_factory=threading.Event)
 
 
@@ -65,6 +65,9 @@ class MqttLink:
         self._client.on_message = self._on_message
         self._waiting: deque[Publication] = deque(maxlen=MAX_WAITING)
         self._sent: dict[int, Publication] = {}
+        self._clearings: dict[str, Publication] = {}
+        self._due: deque[Publication] = deque()
+        """The clearings that are to be sent on this connection."""
         self._retained: Publication | None = None
         self._told: Publication | None = None
         """The retained message that was sent last on this connection."""
@@ -88,8 +91,14 @@ class MqttLink:
         return self._queue(Publication(topic, payload))
 
     def clear(self, topic: str, only_if: Callable[[], bool]) -> Publication:
-        """Remove a retained message that is not this link's own, if it still is to be removed then."""
-        return self._queue(Publication(topic, b"", retain=True, only_if=only_if))
+        """Remove a retained message that is not this link's own, if it still is to be removed then.
+
+        However long the broker is away, and however much waits for it: this is not forgotten.
+        """
+        self._clearings[topic] = publication = Publication(topic, b"", retain=True, only_if=only_if)
+        self._due.append(publication)
+        self._poke()
+        return publication
 
     def retain(self, topic: str, payload: bytes) -> Publication:
         """Have the broker keep this message, now and after each connect; the latest counts."""
@@ -202,10 +211,14 @@ class MqttLink:
         ):
             self._told = retained
             self._send(retained)
+        while self._due:
+            clearing = self._due.popleft()
+            if clearing.only_if is None or clearing.only_if():
+                self._send(clearing)
+            else:
+                self._done(clearing)
         while self._waiting and len(self._sent) < MAX_WAITING:
-            publication = self._waiting.popleft()
-            if publication.only_if is None or publication.only_if():
-                self._send(publication)
+            self._send(self._waiting.popleft())
 
     def _send(self, publication: Publication) -> None:
         info = self._client.publish(publication.topic, publication.payload, qos=1, retain=publication.retain)
@@ -230,6 +243,7 @@ class MqttLink:
         if self._presence is not None:
             client.subscribe(self._events_topic, qos=0)
         self._told = None
+        self._due = deque(self._clearings.values())
         self._broken = "the connection broke"
         self.connected.set()
         self.tried.set()
@@ -237,7 +251,12 @@ class MqttLink:
     def _on_publish(self, _client: Any, _data: Any, mid: int, _reason: Any, _properties: Any) -> None:
         publication = self._sent.pop(mid, None)
         if publication is not None:
-            publication.acknowledged.set()
+            self._done(publication)
+
+    def _done(self, publication: Publication) -> None:
+        if self._clearings.get(publication.topic) is publication:
+            del self._clearings[publication.topic]
+        publication.acknowledged.set()
 
     def _on_message(self, _client: Any, _data: Any, message: Any) -> None:
         if self._presence is not None:

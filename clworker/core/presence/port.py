@@ -1,5 +1,6 @@
 """The port to the outside: what a broadcaster does, whatever it speaks."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -33,10 +34,11 @@ class Broadcaster(Protocol):
     def clear_retained(self) -> bool:
         """Remove the worker's retained message; wait for the broker's word, False without it."""
 
-    def clear_retained_of(self, worker_id: str, still_gone: Callable[[], bool]) -> None:
+    def clear_retained_of(self, worker_id: str, still_gone: Callable[[], bool]) -> threading.Event:
         """Remove a dead worker's retained message, which a crash of the broker can leave standing.
 
-        ``still_gone`` is asked in the broadcaster's thread just before; never blocks.
+        ``still_gone`` is asked in the broadcaster's thread just before. Never blocks; the
+        event is set once nothing is left to remove.
         """
 
     def close(self) -> None:

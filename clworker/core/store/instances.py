@@ -86,12 +86,10 @@ class Instances:
             return connection.scalar(query) is not None
 
     def is_name_live(self, worker_id: str) -> bool:
-        """Tell whether a worker that ``run`` started under this name has not been ended."""
-        query = sa.select(instances.c.instance).where(
-            instances.c.worker_id == worker_id, instances.c.role == str(Role.RUN), instances.c.ended_at.is_(None)
-        )
+        """Tell whether a worker that ``run`` started under this name may live."""
+        named = _record_query().where(instances.c.worker_id == worker_id, instances.c.role == str(Role.RUN))
         with self._database.read() as connection:
-            return connection.execute(query.limit(1)).first() is not None
+            return any(record.alive is not False for record in map(_record, connection.execute(named)))
 
     def end(self, instance: str, silent_at: int | None = None) -> bool:
         """Note that the instance has ended; False, and no note, while a claim of it is open.

@@ -1,8 +1,14 @@
 """Sees to what dead workers have left: their jobs, their folders, their message at the broker."""
 
+import asyncio
+import threading
+import time
+from collections.abc import Sequence
+
 import structlog
 
 from clworker.core.errors import DatabaseTrouble
+from clworker.core.presence.broadcaster import PATIENCE
 from clworker.core.store.identity import Role, is_dead, remove
 from clworker.core.store.instances import Registered
 from clworker.core.worker.execution import Surroundings
@@ -20,6 +26,8 @@ class Rescuer:
     def __init__(self, around: Surroundings) -> None:
         self._around = around
         self._call = around.ledger.call
+        self._clearings: dict[str, threading.Event] = {}
+        """By worker, those that the broker has yet to confirm."""
 
     async def rescue_dead(self) -> None:
         """Take over from every instance on this machine whose lock is free. Raises StoreUnavailable."""
@@ -47,11 +55,22 @@ class Rescuer:
             )
             self._around.tell_state(job)
         await self._call(self.clear_up_after, record.instance)
+        was_seen = record.role == Role.RUN
+        # Until the broker has forgotten it the dead one stays in the register, in case that we die too.
+        if was_seen and not silent and not self._is_forgotten(record.worker_id):
+            return
         if await self._call(store.instances.end, record.instance, silent_at):
+            self._clearings.pop(record.worker_id, None)
             if is_dead(dead.lock):
                 remove(dead.lock)
-            if record.role == Role.RUN:
+            if was_seen and silent:
                 self._clear_presence_of(record.worker_id)
+
+    async def finish(self) -> None:
+        """End what only the broker's word was wanting for, if that comes soon. Raises StoreUnavailable."""
+        if self._clearings:
+            await asyncio.to_thread(wait_for_all, list(self._clearings.values()), PATIENCE)
+            await self.rescue_dead()
 
     def clear_up_after(self, instance: str) -> None:
         """Remove the folders of attempts at jobs that nobody will try again.
@@ -65,7 +84,12 @@ class Rescuer:
                 if attempt.ended_at is not None:
                     Placement(job.params, self._around.settings.output_roots, attempt.token).discard()
 
-    def _clear_presence_of(self, worker_id: str) -> None:
+    def _is_forgotten(self, worker_id: str) -> bool:
+        if worker_id not in self._clearings:
+            self._clearings[worker_id] = self._clear_presence_of(worker_id)
+        return self._clearings[worker_id].is_set()
+
+    def _clear_presence_of(self, worker_id: str) -> threading.Event:
         """Remove what a dead worker may have left at the broker: a broker that crashed too sends no Will."""
 
         def still_gone() -> bool:
@@ -74,4 +98,11 @@ class Rescuer:
             except DatabaseTrouble:
                 return False  # it may have been started again
 
-        self._around.broadcaster.clear_retained_of(worker_id, still_gone)
+        return self._around.broadcaster.clear_retained_of(worker_id, still_gone)
+
+
+def wait_for_all(events: Sequence[threading.Event], timeout: float) -> None:
+    """Wait until all are set, ``timeout`` seconds at most."""
+    deadline = time.monotonic() + timeout
+    for event in events:
+        event.wait(max(0.0, deadline - time.monotonic()))

@@ -99,14 +99,17 @@ class ComputeWorker:
         The first signal has the job returned to the queue. Raises StoreUnavailable.
         """
         store, instance = self._around.store, self._identity.instance.instance
-        await Rescuer(self._around).rescue_dead()
+        rescuer = Rescuer(self._around)
+        await rescuer.rescue_dead()
         await self._lanes.fill()
         claims = await self._call(store.claims.claim, instance, self._identity.task_types)
         if not claims:
+            await rescuer.finish()
             return None
         self._lanes.hand_out(claims)
         async with self._background([self._membership.beat(), self._watch_claims(), self._return_jobs_after_signal()]):
             await self._settle_all()
+        await rescuer.finish()
         job = await self._call(store.jobs.get, claims[0].job_id)
         if job is None:
             raise StagingFailed(f"job {claims[0].job_id} was deleted while it ran")
