@@ -9,7 +9,7 @@ from benchmarks.context import Context
 from benchmarks.deployment import PROGRAM, Deployment
 from benchmarks.processes import timed
 from benchmarks.results import Result
-from benchmarks.rounds import Samples, completions_per_second, interleaved
+from benchmarks.rounds import Samples, completions_per_second
 
 NAME = "growth"
 FOREIGN_TASK = "bench_foreign"
@@ -52,7 +52,7 @@ def _filled(context: Context, rows: int, status: str) -> Deployment:
 
 def _throughput(context: Context, deployments: dict[str, Deployment]) -> list[Result]:
     rounds = {case: partial(_round, context, deployment) for case, deployment in deployments.items()}
-    samples = interleaved(context.plan.repeats, rounds, context.say)
+    samples = context.take_turns(rounds)
     results = [
         Result(NAME, "clworker", case, "jobs/s", found.values, note=found.note) for case, found in samples.items()
     ]
@@ -79,7 +79,7 @@ def _queries(context: Context, small: Deployment, large: Deployment, case: str) 
         for name in _COMMANDS
         for rows, deployment in databases.items()
     }
-    samples = interleaved(context.plan.commands, rounds, context.say)
+    samples = context.take_turns(rounds, context.plan.commands)
     return [_added(name, case, samples[f"{name}, {_EMPTY}"], samples[f"{name}, {case}"]) for name in _COMMANDS]
 
 

@@ -13,7 +13,6 @@ from benchmarks.context import Context
 from benchmarks.deployment import PROGRAM, Deployment
 from benchmarks.processes import timed
 from benchmarks.results import Result
-from benchmarks.rounds import interleaved
 
 NAME = "startup"
 
@@ -42,7 +41,7 @@ def run(context: Context) -> list[Result]:
             starts = _starts(empty, listed)
             rounds = {name: partial(_milliseconds, start) for name, start in starts.items()}
             rounds[_WITH_JOB] = partial(_once_with_job, empty)
-            samples = interleaved(context.plan.commands, rounds, context.say)
+            samples = context.take_turns(rounds, context.plan.commands)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     results = {
