@@ -1,11 +1,12 @@
 """What every section needs: how much to measure, where, with which servers, and whom to tell."""
 
 import itertools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.plan import Plan
-from benchmarks.rounds import Say, no_words
+from benchmarks.rounds import Key, Samples, Say, interleaved, no_words
 from benchmarks.servers import Servers
 
 
@@ -18,6 +19,10 @@ class Context:
     servers: Servers
     say: Say = no_words
     _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
+
+    def take_turns(self, rounds: Mapping[Key, Callable[[], float]], repeats: int | None = None) -> dict[Key, Samples]:
+        """Run rounds as ``interleaved`` does, by default as often as planned, within the section's budget."""
+        return interleaved(repeats or self.plan.repeats, rounds, self.say, self.plan.budget)
 
     def new_folder(self) -> Path:
         """Return a path in the section's folder where nothing is yet."""

@@ -8,6 +8,8 @@ class Plan:
     """Sizes and durations, in seconds, of every section."""
 
     repeats: int
+    budget: float
+    """A section's rounds are not repeated beyond so many seconds."""
     jobs: int
     """No-op jobs that are queued for each round."""
     seconds: float
@@ -27,6 +29,7 @@ class Plan:
 
 FULL = Plan(
     repeats=3,
+    budget=180.0,
     jobs=5_000,
     seconds=2.0,
     slots=(1, 2),
@@ -41,6 +44,7 @@ FULL = Plan(
 )
 QUICK = Plan(
     repeats=1,
+    budget=30.0,
     jobs=2_000,
     seconds=1.0,
     slots=(1,),

@@ -1,13 +1,10 @@
 """Processes that are measured: started together, ended together, and what they use of the machine."""
 
 import os
-import resource
 import signal
 import subprocess
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.results import NotMeasured
@@ -96,21 +93,6 @@ def running(
             group.stop()
 
 
-@dataclass(frozen=True)
-class Duration:
-    """What one run of a command took, in seconds."""
-
-    wall: float
-    processor: float
-
-
-def timed(command: Command, environ: Mapping[str, str]) -> Duration:
-    """Run a command to its end and say how long it took. Raises NotMeasured when it fails."""
-    before, begun = _children_seconds(), time.perf_counter()
-    run(command, environ)
-    return Duration(time.perf_counter() - begun, _children_seconds() - before)
-
-
 def run(command: Command, environ: Mapping[str, str], *, cwd: Path | None = None, user: int | None = None) -> str:
     """Run a command to its end and return what it printed. Raises NotMeasured when it fails."""
     name = Path(command[0]).name
@@ -140,11 +122,6 @@ def environment(**variables: str | Path) -> dict[str, str]:
 
 def _end_of(text: str) -> str:
     return " ".join(text.split())[-_KEPT_LENGTH:]
-
-
-def _children_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def _descendants_of(pid: int) -> Iterator[int]:

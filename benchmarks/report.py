@@ -9,9 +9,9 @@ from tabulate import tabulate
 
 from benchmarks.results import Result
 
-_HEADERS = ("section", "what", "case", "median", "min to max", "unit", "compared", "under")
-_WIDTHS = (None, 20, 22, None, None, None, 24, 46)
-_ALIGNMENT = ("left", "left", "left", "right", "right", "left", "left", "left")
+_HEADERS = ("section", "what", "case", "n", "median", "min to max", "unit", "compared", "under")
+_WIDTHS = (None, 20, 22, None, None, None, None, 24, 46)
+_ALIGNMENT = ("left", "left", "left", "right", "right", "right", "left", "left", "left")
 
 
 def table(results: Sequence[Result]) -> str:
@@ -41,11 +41,12 @@ def _row(result: Result) -> list[str]:
     median, spread = result.median, result.spread
     under = "; ".join(filter(None, (result.settings, result.note)))
     if median is None or spread is None:
-        return [result.section, result.subject, result.case, "-", "", "", "", result.note]
+        return [result.section, result.subject, result.case, "0", "-", "", "", "", result.note]
     return [
         result.section,
         result.subject,
         result.case,
+        str(len(result.samples)),
         number(median),
         f"{number(spread[0])} to {number(spread[1])}",
         result.unit,

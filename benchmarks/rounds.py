@@ -4,6 +4,7 @@ Completions are counted from outside, in the store, and the clock runs between t
 counts: neither the start of a worker nor its first jobs, which fill caches, are in it.
 """
 
+import math
 import time
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
@@ -32,13 +33,21 @@ class Samples:
     note: str = ""
 
 
-def interleaved(repeats: int, rounds: Mapping[Key, Callable[[], float]], say: Say = no_words) -> dict[Key, Samples]:
+def interleaved(
+    repeats: int, rounds: Mapping[Key, Callable[[], float]], say: Say = no_words, budget: float = math.inf
+) -> dict[Key, Samples]:
     """Run every round, then every round again, so that a busy minute hits all of them alike.
 
-    Who could not be measured once is not asked again. ``say`` hears of each round's end.
+    Who could not be measured once is not asked again. There are fewer repeats where another
+    one would break the budget, in seconds. ``say`` hears of each round's end.
     """
     samples = {key: Samples() for key in rounds}
+    begun = time.monotonic()
     for number in range(repeats):
+        spent = time.monotonic() - begun
+        if number and spent * (number + 1) / number > budget:
+            say(f"no more than {number} of {repeats} rounds: this machine is too busy or too slow")
+            break
         for key, run in rounds.items():
             found = samples[key]
             if found.note:

@@ -85,6 +85,7 @@ class PostgreSQL:
 
     def __init__(self, port: int, psql: Path) -> None:
         self.environ = {"PGHOST": "127.0.0.1", "PGPORT": str(port), "PGUSER": "postgres", "PGDATABASE": "postgres"}
+        self.environ["PGOPTIONS"] = "--client-min-messages=warning"
         command: list[str | Path] = [psql, "--no-psqlrc", "--quiet", "--tuples-only", "--no-align"]
         self._client = subprocess.Popen(
             command, env=environment(**self.environ), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

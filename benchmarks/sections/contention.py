@@ -11,7 +11,7 @@ from benchmarks.context import Context
 from benchmarks.deployment import Deployment
 from benchmarks.processes import running
 from benchmarks.results import Result, plural
-from benchmarks.rounds import Samples, completions_per_second, interleaved
+from benchmarks.rounds import Samples, completions_per_second
 
 NAME = "contention"
 
@@ -39,7 +39,7 @@ def run(context: Context) -> list[Result]:
     for count in context.plan.workers:
         rounds[plural(count, "loop")] = partial(_loops, context, count)
         rounds[plural(count, "worker")] = partial(_workers, context, count, observed[count])
-    samples = interleaved(context.plan.repeats, rounds, context.say)
+    samples = context.take_turns(rounds)
     counts = context.plan.workers
     return [
         *_results("bare loop", "loop", samples, {}, counts),

@@ -9,7 +9,7 @@ from benchmarks.context import Context
 from benchmarks.deployment import Deployment
 from benchmarks.processes import Group
 from benchmarks.results import Result
-from benchmarks.rounds import interleaved, wait_until
+from benchmarks.rounds import wait_until
 
 NAME = "fairness"
 
@@ -34,7 +34,7 @@ def run(context: Context) -> list[Result]:
                 "beside a long job of another task": partial(_longest_wait, deployment, workers, [tasks.SLOW]),
                 "beside a long job of their task": partial(_longest_wait, deployment, workers, [tasks.NOOP]),
             }
-            samples = interleaved(_ROUNDS * context.plan.repeats, rounds, context.say)
+            samples = context.take_turns(rounds, _ROUNDS * context.plan.repeats)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     settings = f"2 workers, {_SHORT_JOBS} short jobs; a long one takes {_LONG * 1000:g} ms"

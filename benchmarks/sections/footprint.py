@@ -8,7 +8,7 @@ from benchmarks import tasks
 from benchmarks.context import Context
 from benchmarks.deployment import Deployment
 from benchmarks.results import NotMeasured, Result, plural
-from benchmarks.rounds import interleaved, wait_until
+from benchmarks.rounds import wait_until
 
 NAME = "footprint"
 
@@ -20,9 +20,9 @@ _JOBS_A_SLOT = 20
 def run(context: Context) -> list[Result]:
     """Measure idle workers without a broker and with one, then workers of different sizes."""
     idle = {"broker off": partial(_idle_cpu, context, None), "broker on": partial(_idle_cpu_with_broker, context)}
-    cpu = interleaved(1, idle, context.say)
+    cpu = context.take_turns(idle, 1)
     sizes = {plural(slots, "slot"): partial(_memory, context, slots) for slots in context.plan.memory_slots}
-    memory = interleaved(context.plan.repeats, sizes, context.say)
+    memory = context.take_turns(sizes)
     seconds = f"over {context.plan.idle_seconds:g} s, all processes"
     return [
         *(

@@ -1,21 +1,24 @@
 """Growth: the same no-op jobs in databases that hold many other rows, and the queries of ``jobs`` over them."""
 
 import shutil
+import sys
 from contextlib import ExitStack
 from functools import partial
 
-from benchmarks import tasks
+from benchmarks import loops, tasks
 from benchmarks.context import Context
-from benchmarks.deployment import PROGRAM, Deployment
-from benchmarks.processes import timed
+from benchmarks.deployment import Deployment
+from benchmarks.processes import run as run_command
 from benchmarks.results import Result
-from benchmarks.rounds import Samples, completions_per_second, interleaved
+from benchmarks.rounds import completions_per_second
 
 NAME = "growth"
 FOREIGN_TASK = "bench_foreign"
 """A task type that no plugin provides."""
 
 _EMPTY = "no other rows"
+_TIMES = 10
+"""How often a command is run for one sample."""
 _COMMANDS = {
     "jobs": ["jobs", "-f", "json"],
     "jobs show": ["jobs", "show", "-f", "json"],
@@ -52,7 +55,7 @@ def _filled(context: Context, rows: int, status: str) -> Deployment:
 
 def _throughput(context: Context, deployments: dict[str, Deployment]) -> list[Result]:
     rounds = {case: partial(_round, context, deployment) for case, deployment in deployments.items()}
-    samples = interleaved(context.plan.repeats, rounds, context.say)
+    samples = context.take_turns(rounds)
     results = [
         Result(NAME, "clworker", case, "jobs/s", found.values, note=found.note) for case, found in samples.items()
     ]
@@ -68,31 +71,29 @@ def _round(context: Context, deployment: Deployment) -> float:
 
 
 def _queries(context: Context, small: Deployment, large: Deployment, case: str) -> list[Result]:
-    """Measure what the rows add to a command: its time over them less its time without them.
-
-    It is processor time, since what else runs on the machine would drown the difference; the
-    pages that are read are in memory.
-    """
+    """Measure the commands that read, in a process that has already started."""
     databases = {_EMPTY: small, case: large}
     rounds = {
         f"{name}, {rows}": partial(_command, deployment, name)
         for name in _COMMANDS
         for rows, deployment in databases.items()
     }
-    samples = interleaved(context.plan.commands, rounds, context.say)
-    return [_added(name, case, samples[f"{name}, {_EMPTY}"], samples[f"{name}, {case}"]) for name in _COMMANDS]
-
-
-def _added(name: str, case: str, without: Samples, with_rows: Samples) -> Result:
-    pairs = zip(without.values, with_rows.values, strict=False)
-    added = [(slow - fast) * 1000 for fast, slow in pairs]
-    return Result(NAME, f"clworker {name}", f"added by {case}", "ms", added, "processor time", with_rows.note)
+    samples = context.take_turns(rounds)
+    results = []
+    for name in _COMMANDS:
+        without, with_rows = (
+            Result(NAME, f"clworker {name}", rows, "ms", found.values, "without the program's start", found.note)
+            for rows in databases
+            for found in [samples[f"{name}, {rows}"]]
+        )
+        results += [without, with_rows.with_ratios((_EMPTY, without))]
+    return results
 
 
 def _command(deployment: Deployment, name: str) -> float:
-    """Return the seconds of processor time that a command takes."""
+    """Return the milliseconds that a command takes. Raises NotMeasured when it is not there."""
     arguments = list(_COMMANDS[name])
     if name == "jobs show":
         middle = deployment.one("SELECT coalesce(max(id), 0) / 2 FROM jobs")
         arguments.append(deployment.one("SELECT job_id FROM jobs WHERE id >= ? ORDER BY id LIMIT 1", middle))
-    return timed([PROGRAM, *arguments], deployment.environ).processor
+    return float(run_command([sys.executable, loops.COMMANDS, str(_TIMES), *arguments], deployment.environ))

@@ -13,7 +13,7 @@ from benchmarks.context import Context
 from benchmarks.deployment import Deployment
 from benchmarks.processes import environment, running
 from benchmarks.results import Result
-from benchmarks.rounds import Samples, completions_per_second, interleaved
+from benchmarks.rounds import Samples, completions_per_second
 
 NAME = "pictures"
 LOOP = "Pillow loop"
@@ -35,7 +35,7 @@ def run(context: Context) -> list[Result]:
     for case, (photo, slots) in cases.items():
         rounds[f"{LOOP}, {case}"] = partial(_loop, context, photo, slots)
         rounds[f"clworker, {case}"] = partial(_worker, context, photo, slots)
-    samples = interleaved(context.plan.repeats, rounds, context.say)
+    samples = context.take_turns(rounds)
     results = []
     for case in cases:
         loop = _result(LOOP, case, samples[f"{LOOP}, {case}"])

@@ -8,7 +8,7 @@ from benchmarks.contenders import all_contenders
 from benchmarks.contenders.contender import Contender
 from benchmarks.context import Context
 from benchmarks.results import Result
-from benchmarks.rounds import Samples, completions_per_second, interleaved
+from benchmarks.rounds import Samples, completions_per_second
 
 NAME = "queue"
 UNIT = "jobs/s"
@@ -27,7 +27,7 @@ def compare(context: Context, contenders: Sequence[Contender]) -> list[Result]:
         for slots in context.plan.slots
         for contender in contenders
     }
-    samples = interleaved(context.plan.repeats, rounds, context.say)
+    samples = context.take_turns(rounds)
     results: list[Result] = []
     for slots in context.plan.slots:
         of_these_slots = [_result(c, slots, samples[f"{c.name}, {slots} at a time"]) for c in contenders]

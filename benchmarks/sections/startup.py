@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -11,9 +12,8 @@ from benchmarks import tasks
 from benchmarks.contenders.contender import BIN
 from benchmarks.context import Context
 from benchmarks.deployment import PROGRAM, Deployment
-from benchmarks.processes import timed
+from benchmarks.processes import run as run_command
 from benchmarks.results import Result
-from benchmarks.rounds import interleaved
 
 NAME = "startup"
 
@@ -42,7 +42,7 @@ def run(context: Context) -> list[Result]:
             starts = _starts(empty, listed)
             rounds = {name: partial(_milliseconds, start) for name, start in starts.items()}
             rounds[_WITH_JOB] = partial(_once_with_job, empty)
-            samples = interleaved(context.plan.commands, rounds, context.say)
+            samples = context.take_turns(rounds, context.plan.commands)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     results = {
@@ -81,4 +81,6 @@ def _once_with_job(deployment: Deployment) -> float:
 
 
 def _milliseconds(start: Start) -> float:
-    return timed(start.command, start.environ).wall * 1000
+    begun = time.perf_counter()
+    run_command(start.command, start.environ)
+    return (time.perf_counter() - begun) * 1000

@@ -81,6 +81,13 @@ def test_every_round_is_repeated_in_turn_but_for_those_that_failed() -> None:
     assert (samples["bad"].values, samples["bad"].note) == ([], "no luck")
 
 
+def test_rounds_are_repeated_only_within_the_budget() -> None:
+    said: list[str] = []
+    samples = interleaved(3, {"only": lambda: 1.0}, said.append, budget=0.0)
+    assert samples["only"].values == [1.0]
+    assert said[-1].startswith("no more than 1 of 3 rounds")
+
+
 def test_workers_that_end_are_reported_with_their_last_words(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "raise SystemExit('no such queue')"]
     told = pytest.raises(NotMeasured, match="ended with code 1: no such queue")
@@ -99,7 +106,7 @@ def test_table_has_median_spread_and_ratios_and_says_why_a_figure_is_missing() -
     compared = [RATES[0], RATES[1].with_ratios(("bare loop", RATES[0]), ("absent", RATES[2])), RATES[2]]
     header, _, first, second, third = report.table(compared).splitlines()
 
-    assert header.split() == ["section", "what", "case", "median", "min", "to", "max", "unit", "compared", "under"]
+    assert header.split() == ["section", "what", "case", "n", "median", "min", "to", "max", "unit", "compared", "under"]
     assert first.split()[:2] == ["queue", "bare"]
     first, second = (" ".join(line.split()) for line in (first, second))
     assert "1,000 900 to 1,300 jobs/s" in first and "synchronous=FULL" in first
