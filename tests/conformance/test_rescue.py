@@ -11,7 +11,7 @@ import pytest
 
 from clworker.core.errors import StoreUnavailable
 from clworker.core.models import Cause, Claim, ComputeJob, Outcome
-from clworker.core.store.identity import Instance, InstanceLock, LockFile, is_dead, remove
+from clworker.core.store.identity import Instance, InstanceLock, LockFile, is_dead, remove, remove_strays
 from clworker.core.store.store import Store
 from tests.conformance.conftest import TASK, Bench
 from tests.support import databases, foreign
@@ -258,3 +258,17 @@ def test_what_ended_long_ago_is_forgotten_and_nothing_else(bench: Bench, clock: 
     kept = databases.rows(bench.path, "SELECT worker_id FROM clworker_instances ORDER BY worker_id")
     assert [row["worker_id"] for row in kept] == ["busy", "recent"]
     assert (len(bench.attempts("job of busy")), bench.attempts("job of old")) == (1, [])
+
+
+def test_who_looks_for_stray_files_never_makes_a_dead_instance_seem_to_live(bench: Bench) -> None:
+    lock = registered(bench)[1]
+    lock.needed_as_proof = True
+    lock.__exit__()
+    seen: list[bool | None] = []
+
+    def is_registered(_instance: str) -> bool:
+        seen.append(is_dead(lock.file))
+        return True
+
+    remove_strays(bench.path, is_registered)
+    assert seen == [True]

@@ -30,8 +30,8 @@ ChangeProbe.changed = lambda probe: False
 """
 
 
-def _started(worker: Worker) -> list[str]:
-    return [line["job_id"] for line in worker.logged("job started")]
+def _ended(worker: Worker) -> list[str]:
+    return [line["job_id"] for line in worker.logged("job completed")]
 
 
 @pytest.mark.parametrize("linked", [False, True], ids=["plain", "database behind a link"])
@@ -58,7 +58,7 @@ def test_a_commit_of_another_process_wakes_the_worker_which_empties_the_queue_in
         ),
     )
     worker.wait_for_jobs(*age_and_priority)
-    assert _started(worker) == ["alone", "first", "second", "third", "fourth", "last"]
+    assert _ended(worker) == ["alone", "first", "second", "third", "fourth", "last"]
 
 
 def test_without_inotify_the_worker_says_so_and_looks_all_the_time(
@@ -97,7 +97,7 @@ def test_a_queued_event_wakes_the_worker(
         publish(meaningless)
     seen = beats()
     wait_until(lambda: beats() > seen + 3, "the worker lives on")
-    assert not _started(worker)
+    assert not _ended(worker)
 
     publish('{"job_id": "a", "event_type": "queued", "progress": 0, "timestamp": 1}')
     worker.wait_for_jobs("a")
@@ -119,7 +119,7 @@ def test_a_worker_waits_for_a_locked_database_and_resumes(
     with closing(Store(f"sqlite:///{database}")) as store, databases.locked(database):
         gate.touch()
         result = leaving.stop()
-        worker.wait_for("database out of reach; trying again until it is back", what="record outcome")
+        worker.wait_for("database out of reach; trying again until it is back")
         registered = {record.worker_id: record.alive for record in store.instances.live()}
     assert (result.code, result.stdout, result.errors) == (0, "", [])
     assert [line["level"] for line in result.log if line["event"] == "the worker's end could not be noted"] == [

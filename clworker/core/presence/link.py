@@ -59,7 +59,8 @@ class MqttLink:
         self._client = new_client(settings, client_id)
         if presence is not None:
             # Before connecting, or the broker never hears of it.
-            self._client.will_set(settings.capability_topic(presence.worker_id), b"", qos=1, retain=True)
+            self._own_topic = settings.capability_topic(presence.worker_id)
+            self._client.will_set(self._own_topic, b"", qos=1, retain=True)
         self._client.on_connect = self._on_connect
         self._client.on_publish = self._on_publish
         self._client.on_message = self._on_message
@@ -241,7 +242,7 @@ class MqttLink:
             _log.info("MQTT broker is back", extra={"broker": self._label})
         self._trouble = None
         if self._presence is not None:
-            client.subscribe(self._events_topic, qos=0)
+            client.subscribe([(self._events_topic, 0), (self._own_topic, 1)])
         self._told = None
         self._due = deque(self._clearings.values())
         self._broken = "the connection broke"
@@ -259,8 +260,13 @@ class MqttLink:
         publication.acknowledged.set()
 
     def _on_message(self, _client: Any, _data: Any, message: Any) -> None:
-        if self._presence is not None:
+        if self._presence is None:
+            return
+        if message.topic != self._own_topic:
             self._presence.on_event(message.payload)
+        elif not message.payload and self._retained is not None and self._retained.payload:
+            # Somebody took us for dead at the very moment that we came: say again that we are here.
+            self._told = None
 
     @property
     def _label(self) -> str:

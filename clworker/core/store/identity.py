@@ -153,6 +153,8 @@ def remove_strays(database_path: Path, is_registered: Callable[[str], bool]) -> 
     if network_file_system(str(folder)) is not None:
         return
     for path in folder.glob("*.lock"):
+        if is_registered(path.stem):
+            continue  # to lock it, however shortly, would make a dead one seem to live
         with suppress(OSError), path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if not is_registered(path.stem):  # asked only now that nobody can become it

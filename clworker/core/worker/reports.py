@@ -28,7 +28,7 @@ def checked(message: Message) -> Message:
 
 def relay(message: Message, context: Mapping[str, Any]) -> None:
     """Log what a task has logged, with the ``context`` of its job."""
-    extra = {**context, **message["extra"]}
+    extra = {**message["extra"], **context}
     if message.get("exception"):
         extra["exception"] = message["exception"]
     logging.getLogger(message["logger"]).log(message["level"], message["event"], extra=extra)

@@ -126,7 +126,8 @@ class Slot:
             for message in self._decoder.feed(data):
                 self.on_message(checked(message))
         except ValueError as failure:
-            _log.warning("the slot is ended: its task has broken the channel", reason=str(failure))
+            broken = "the slot is ended: its task has broken the channel"
+            _log.warning(broken, reason=str(failure), **self.output.context)
             self._stop_listening()
             self._end()
             return False

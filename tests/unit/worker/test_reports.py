@@ -18,7 +18,6 @@ OUTCOME = {"type": "outcome", "output": {"a": [1]}, "error": None, "peak_kib": 1
 @pytest.mark.parametrize(
     "message",
     [
-        {"type": "started"},
         {"type": "staged", "created": ["/a", "/a/b"]},
         {"type": "progress", "percent": 99},
         LOG,
