@@ -15,8 +15,11 @@ from clworker.core.models import Ending
 from clworker.core.store.claims import Exchange, Settlement
 from clworker.core.store.queue import Choice
 from clworker.core.store.store import Store
-from clworker.core.worker.ledger import LAST_PATIENCE, Ledger
+from clworker.core.worker.ledger import Ledger
 from clworker.core.worker.outage import Outage
+
+LAST_PATIENCE = 45.0
+"""Seconds that a stopping worker still tries to keep what it has to say of its jobs."""
 
 _PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _log = structlog.get_logger("clworker.worker")
