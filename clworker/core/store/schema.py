@@ -192,13 +192,16 @@ class JobsTable:
         return {name: value for name, value in fields.items() if name in self.table.c}
 
 
+_FIELDS = tuple(ComputeJob.__dataclass_fields__)
+
+
 def job_of(row: sa.Row[Any]) -> ComputeJob:
-    """Build a job from a row that holds ``JobsTable.selected``.
+    """Build a job from a row that ends with ``JobsTable.selected``.
 
     SQLite keeps any value in any column: what is no number there counts as none, or as 0
     where there has to be one, and what is no text is read as text.
     """
-    fields = {name: row._mapping[name] for name in ComputeJob.__dataclass_fields__}
+    fields: dict[str, Any] = dict(zip(_FIELDS, row[-len(_FIELDS) :], strict=True))
     for name in _WHOLE:
         fields[name] = whole(fields[name])
     for name in _TEXTS:

@@ -1,4 +1,4 @@
-"""What is handed in at the desk: recorded in the end, given up only where waiting is no use, with few words in the log."""
+"""What is handed in at the desk: recorded in the end, given up only where waiting is no use, told in few words."""
 
 import asyncio
 from collections.abc import Callable, Iterator
