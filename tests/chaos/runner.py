@@ -116,20 +116,24 @@ class Chaos:
 
     def _settle(self) -> None:
         """Let whoever lives, one at least, end the queue; then only the living may be seen."""
-        if not self._fleet.living:
-            self._fleet.perform(0, Deed.START)
         deadline = time.monotonic() + PATIENCE
         while self._unfinished() and time.monotonic() < deadline:
-            self._fleet.tend_until(time.monotonic() + 0.1)
-        names = {run.name for run in self._fleet.living}
+            self._tend_one_at_least()
+        names = self._tend_one_at_least()
         while (seen := set(standing(self._broker.port))) != names and time.monotonic() < deadline:
-            self._fleet.tend_until(time.monotonic() + 0.1)
-            names = {run.name for run in self._fleet.living}
+            names = self._tend_one_at_least()
         if seen != names:
             self._faults.append(f"the broker shows {sorted(seen)} while {sorted(names)} live")
         for run in self._fleet.runs:
             if run.ended and (left := with_variable(MARKER, run.marker)):
                 self._faults.append(f"processes {left} of a dead worker still run: {run.marker}")
+
+    def _tend_one_at_least(self) -> set[str]:
+        """Tend for a moment and return who lives; one that was just killed may seem to live until then."""
+        if not self._fleet.living:
+            self._fleet.perform(0, Deed.START)
+        self._fleet.tend_until(time.monotonic() + 0.1)
+        return {run.name for run in self._fleet.living}
 
     def _unfinished(self) -> list[dict[str, object]]:
         return databases.rows(self.database, f"SELECT job_id FROM jobs WHERE status NOT IN {FINAL} LIMIT 1")

@@ -66,7 +66,7 @@ class MqttLink:
         self._client.on_message = self._on_message
         self._waiting: deque[Publication] = deque(maxlen=MAX_WAITING)
         self._sent: dict[int, Publication] = {}
-        self._clearings: dict[str, Publication] = {}
+        self._clearings: dict[int, Publication] = {}
         self._due: deque[Publication] = deque()
         """The clearings that are to be sent on this connection."""
         self._retained: Publication | None = None
@@ -96,7 +96,8 @@ class MqttLink:
 
         However long the broker is away, and however much waits for it: this is not forgotten.
         """
-        self._clearings[topic] = publication = Publication(topic, b"", retain=True, only_if=only_if)
+        publication = Publication(topic, b"", retain=True, only_if=only_if)
+        self._clearings[id(publication)] = publication
         self._due.append(publication)
         self._poke()
         return publication
@@ -255,8 +256,7 @@ class MqttLink:
             self._done(publication)
 
     def _done(self, publication: Publication) -> None:
-        if self._clearings.get(publication.topic) is publication:
-            del self._clearings[publication.topic]
+        self._clearings.pop(id(publication), None)
         publication.acknowledged.set()
 
     def _on_message(self, _client: Any, _data: Any, message: Any) -> None:

@@ -85,11 +85,15 @@ class Instances:
         with self._database.read() as connection:
             return connection.scalar(query) is not None
 
-    def is_name_live(self, worker_id: str) -> bool:
-        """Tell whether a worker that ``run`` started under this name may live."""
+    def is_name_live(self, worker_id: str, silent: tuple[str, int | None]) -> bool:
+        """Tell whether a worker that ``run`` started under this name may live.
+
+        Other than the instance that is known to be ``silent`` at a heartbeat.
+        """
         named = _record_query().where(instances.c.worker_id == worker_id, instances.c.role == str(Role.RUN))
         with self._database.read() as connection:
-            return any(record.alive is not False for record in map(_record, connection.execute(named)))
+            records = [_record(row) for row in connection.execute(named)]
+        return any(record.alive is not False and (record.instance, record.heartbeat) != silent for record in records)
 
     def end(self, instance: str, silent_at: int | None = None) -> bool:
         """Note that the instance has ended; False, and no note, while a claim of it is open.

@@ -17,6 +17,9 @@ from clworker.core.worker.outputs import Placement
 _RECENT_ATTEMPTS = 200
 """How many attempts of a dead instance are cleared up after: more than it can have been busy with."""
 
+Death = tuple[str, int | None]
+"""An instance, and the heartbeat at which it stays if only its silence tells that it is dead."""
+
 _log = structlog.get_logger("clworker.worker")
 
 
@@ -26,8 +29,8 @@ class Rescuer:
     def __init__(self, around: Surroundings) -> None:
         self._around = around
         self._call = around.ledger.call
-        self._clearings: dict[str, threading.Event] = {}
-        """By worker, those that the broker has yet to confirm."""
+        self._clearings: dict[Death, threading.Event] = {}
+        """Those that the broker has yet to confirm."""
 
     async def rescue_dead(self) -> None:
         """Take over from every instance on this machine whose lock is free. Raises StoreUnavailable."""
@@ -55,16 +58,11 @@ class Rescuer:
             )
             self._around.tell_state(job)
         await self._call(self.clear_up_after, record.instance)
-        was_seen = record.role == Role.RUN
         # Until the broker has forgotten it the dead one stays in the register, in case that we die too.
-        if was_seen and not silent and not self._is_forgotten(record.worker_id):
+        if record.role == Role.RUN and not self._is_forgotten(record.worker_id, (record.instance, silent_at)):
             return
-        if await self._call(store.instances.end, record.instance, silent_at):
-            self._clearings.pop(record.worker_id, None)
-            if is_dead(dead.lock):
-                remove(dead.lock)
-            if was_seen and silent:
-                self._clear_presence_of(record.worker_id)
+        if await self._call(store.instances.end, record.instance, silent_at) and is_dead(dead.lock):
+            remove(dead.lock)
 
     async def finish(self) -> None:
         """End what only the broker's word was wanting for, if that comes soon. Raises StoreUnavailable."""
@@ -84,17 +82,21 @@ class Rescuer:
                 if attempt.ended_at is not None:
                     Placement(job.params, self._around.settings.output_roots, attempt.token).discard()
 
-    def _is_forgotten(self, worker_id: str) -> bool:
-        if worker_id not in self._clearings:
-            self._clearings[worker_id] = self._clear_presence_of(worker_id)
-        return self._clearings[worker_id].is_set()
+    def _is_forgotten(self, worker_id: str, death: Death) -> bool:
+        """Have the broker forget a dead worker, and tell whether it has."""
+        if death not in self._clearings:
+            self._clearings[death] = self._clear_presence_of(worker_id, death)
+        is_done = self._clearings[death].is_set()
+        if is_done:
+            del self._clearings[death]
+        return is_done
 
-    def _clear_presence_of(self, worker_id: str) -> threading.Event:
+    def _clear_presence_of(self, worker_id: str, death: Death) -> threading.Event:
         """Remove what a dead worker may have left at the broker: a broker that crashed too sends no Will."""
 
         def still_gone() -> bool:
             try:
-                return not self._around.store.instances.is_name_live(worker_id)
+                return not self._around.store.instances.is_name_live(worker_id, death)
             except DatabaseTrouble:
                 return False  # it may have been started again
 
