@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from clworker.core.errors import ClworkerError, JobNotFound, StoreUnavailable
+from clworker.core.errors import ClworkerError, DatabaseTrouble, JobNotFound
 from clworker.core.models import ComputeJobStatus
 from clworker.core.settings import Settings
 from clworker.core.store.care import Action, Cared
@@ -29,7 +29,7 @@ class Round:
 def cancel(settings: Settings, store: Store, prefixes: Collection[str]) -> Round:
     """End the jobs whose ids begin so, and clear up after attempts of which nobody else does."""
     done = _round(store, prefixes, store.care.cancel)
-    with suppress(StoreUnavailable):  # the jobs are cancelled all the same, which is to be told
+    with suppress(DatabaseTrouble):  # the jobs are cancelled all the same, which is to be told
         living = {record.instance for record in store.instances.live() if record.alive}
         for one in done.cared:
             if one.action is Action.CANCELLED:

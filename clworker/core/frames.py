@@ -7,7 +7,6 @@ import struct
 import threading
 from array import array
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from typing import Any
 
 Message = dict[str, Any]
@@ -18,7 +17,12 @@ LARGEST = 64 << 20
 
 
 def encode(message: Message) -> bytes:
-    """Return the bytes of one frame.
+    """Return the bytes of one frame. Raises ValueError as ``body_of`` does."""
+    return framed(body_of(message))
+
+
+def body_of(message: Message) -> bytes:
+    """Return the bytes of a message alone.
 
     Both ends are Python, so NaN and infinity pass: a job's params may hold them, and it is
     for the task's schema to refuse them. Raises ValueError for what is nested too deeply or
@@ -30,7 +34,7 @@ def encode(message: Message) -> bytes:
         raise ValueError("it is nested too deeply") from None
     if len(body) > LARGEST:
         raise ValueError(f"it has {len(body)} bytes, more than {LARGEST}")
-    return framed(body)
+    return body
 
 
 def framed(body: bytes) -> bytes:
@@ -132,11 +136,6 @@ class Channel:
         """Send one small message at once, with open files if there are any (SCM_RIGHTS)."""
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))] if fds else []
         self._socket.sendmsg([encode(message)], rights)
-
-    def expect_no_more(self) -> None:
-        """Have the stream end after what has arrived, whoever still holds the other side open."""
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RD)
 
     def close(self) -> None:
         """Close this end; the other side reads the end of the stream."""

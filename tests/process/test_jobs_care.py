@@ -113,20 +113,8 @@ def queue_with_output(bench: Bench, name: str) -> tuple[str, Path]:
 
 @pytest.fixture
 def slow(bench: Bench) -> Bench:
-    """A task that writes half its output, then says nothing until the file ``go`` is there."""
-    bench.plugins.install_task(
-        "slow",
-        f"""
-        marks = Path({str(bench.marks)!r})
-        Path(params.output_paths[0]).write_text("half")
-        (marks / "new").write_text(str(os.getpid()))
-        os.rename(marks / "new", marks / "on")
-        while not (marks / "go").exists():
-            time.sleep(0.01)
-        Path(params.output_paths[0]).write_text("whole")
-        return {{"status": "ok", "task_output": {{}}}}
-        """,
-    )
+    """The task ``slow``, which says nothing after half its output until the file ``go`` is there."""
+    bench.half_writing_task("slow")
     return bench
 
 

@@ -25,23 +25,6 @@ def files(bench: Bench) -> tuple[Path, Path]:
     return source, target
 
 
-def install_copying_task(bench: Bench) -> None:
-    """A task that writes half its output and waits, unless the file ``go`` is there."""
-    bench.plugins.install_task(
-        "copy",
-        f"""
-        marks = Path({str(bench.marks)!r})
-        Path(params.output_paths[0]).write_text("half")
-        (marks / "new").write_text(str(os.getpid()))
-        os.rename(marks / "new", marks / "on")
-        while not (marks / "go").exists():
-            time.sleep(0.01)
-        Path(params.output_paths[0]).write_text("whole")
-        return {{"status": "ok", "task_output": {{}}}}
-        """,
-    )
-
-
 def kill_one_attempt(bench: Bench) -> None:
     with bench.running_once() as once:
         slot = bench.wait_for_mark("on")
@@ -56,7 +39,7 @@ def names_beside(target: Path) -> list[str]:
 
 def test_next_once_runs_the_job_of_a_killed_one_and_cleans_up(bench: Bench, files: tuple[Path, Path]) -> None:
     source, target = files
-    install_copying_task(bench)
+    bench.half_writing_task("copy")
     job_id = bench.queue("copy", {"input_paths": [str(source)], "output_paths": [str(target)]})
     kill_one_attempt(bench)
     assert bench.job(job_id)["status"] == "processing"
@@ -77,7 +60,7 @@ def test_next_once_runs_the_job_of_a_killed_one_and_cleans_up(bench: Bench, file
 
 def test_rescue_past_the_last_retry_ends_the_job_and_cleans_up(bench: Bench, files: tuple[Path, Path]) -> None:
     source, target = files
-    install_copying_task(bench)
+    bench.half_writing_task("copy")
     paths = {"input_paths": [str(source)], "output_paths": [str(target)]}
     job_id = bench.queue("copy", paths, retry_count=3, max_retries=3)
     kill_one_attempt(bench)
@@ -116,7 +99,7 @@ def test_what_a_worker_left_that_was_killed_right_after_an_outcome_is_cleared_up
 
 def test_next_attempt_that_cannot_begin_cleans_up_after_the_killed_one(bench: Bench, files: tuple[Path, Path]) -> None:
     source, target = files
-    install_copying_task(bench)
+    bench.half_writing_task("copy")
     bench.queue("copy", {"input_paths": [str(source)], "output_paths": [str(target)]})
     kill_one_attempt(bench)
     source.unlink()

@@ -42,6 +42,22 @@ class Bench:
         """Install a task that takes no files."""
         self.plugins.install_task(task_type, body, "Marked", f"{_HEADER}\n{dedent(header)}")
 
+    def half_writing_task(self, task_type: str) -> None:
+        """Install a task that writes half its output, marks ``on``, and waits for the file ``go`` before the rest."""
+        self.plugins.install_task(
+            task_type,
+            f"""
+            marks = Path({str(self.marks)!r})
+            Path(params.output_paths[0]).write_text("half")
+            (marks / "new").write_text(str(os.getpid()))
+            os.rename(marks / "new", marks / "on")
+            while not (marks / "go").exists():
+                time.sleep(0.01)
+            Path(params.output_paths[0]).write_text("whole")
+            return {{"status": "ok", "task_output": {{}}}}
+            """,
+        )
+
     def queue(self, task_type: str, params: dict[str, Any] | None = None, **columns: Any) -> str:
         """Queue a job as another program would, and return its id."""
         count = databases.rows(self.database, "SELECT count(*) AS count FROM jobs")[0]["count"]

@@ -84,19 +84,6 @@ def test_messages_of_several_threads_stay_whole(ends: tuple[socket.socket, socke
     assert {(text[0], len(set(text)), len(text)) for text in texts} == {(name, 1, 1_000_000) for name in "abc"}
 
 
-def test_stream_ends_though_somebody_else_holds_the_other_side(ends: tuple[socket.socket, socket.socket]) -> None:
-    ours, theirs = ends
-
-    async def read_all() -> list[Message | None]:
-        channel = Channel(ours)
-        theirs.sendall(encode({"number": 1}) + encode({"number": 2}) + b"\0")
-        received = [await channel.receive()]
-        channel.expect_no_more()
-        return [*received, await channel.receive(), await channel.receive()]
-
-    assert asyncio.run(asyncio.wait_for(read_all(), 10)) == [{"number": 1}, {"number": 2}, None]
-
-
 def test_messages_before_garbage_arrive_though_all_came_at_once(ends: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = ends
     theirs.sendall(encode({"number": 1}) + encode({"number": 2}) + b"\0\0\0\4nope")
@@ -109,17 +96,6 @@ def test_messages_before_garbage_arrive_though_all_came_at_once(ends: tuple[sock
         return received
 
     assert asyncio.run(read_all()) == [{"number": 1}, {"number": 2}]
-
-
-def test_reader_that_waits_already_wakes_at_the_end(ends: tuple[socket.socket, socket.socket]) -> None:
-    async def read() -> Message | None:
-        channel = Channel(ends[0])
-        reading = asyncio.create_task(channel.receive())
-        await asyncio.sleep(0)
-        channel.expect_no_more()
-        return await reading
-
-    assert asyncio.run(asyncio.wait_for(read(), 10)) is None
 
 
 def test_open_files_travel_with_a_message(ends: tuple[socket.socket, socket.socket]) -> None:

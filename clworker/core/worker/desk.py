@@ -8,8 +8,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import structlog
-
 from clworker.core.errors import ClaimLost, DatabaseTrouble, StoreUnavailable
 from clworker.core.models import Ending
 from clworker.core.store.claims import Exchange, Settlement
@@ -22,7 +20,6 @@ LAST_PATIENCE = 45.0
 """Seconds that a stopping worker still tries to keep what it has to say of its jobs."""
 
 _PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-_log = structlog.get_logger("clworker.worker")
 
 
 @dataclass(frozen=True, slots=True)

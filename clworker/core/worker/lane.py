@@ -5,9 +5,8 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
-from clworker.core.frames import Message
+from clworker.core.frames import Message, body_of
 from clworker.core.models import Claim, Death
-from clworker.core.worker import orders
 from clworker.core.worker.desk import Desk
 from clworker.core.worker.execution import Execution, Surroundings
 from clworker.core.worker.pace import Load, Pace
@@ -51,7 +50,7 @@ class Lane:
         """Have the slot run a job after those that it has."""
         execution = Execution(claim, self.slot, self._around, self._desk)
         try:
-            order = orders.encode(execution.order)
+            order = body_of(execution.order)
         except ValueError as failure:
             execution.refuse(f"params cannot be handed to a task: {failure}")
             return

@@ -7,7 +7,7 @@ two that read, each order goes to one. Orders too large for the queue go another
 import json
 import socket
 
-from clworker.core.frames import BlockingChannel, Message
+from clworker.core.frames import BlockingChannel, Message, body_of
 
 LARGEST = 32_768
 """Bytes of an order that can wait in the queue; eight of them fit into any socket's buffer."""
@@ -38,7 +38,7 @@ class OrderQueue:
 
     def announce_large(self) -> None:
         """Have the slot read the next order from its channel."""
-        self._write_end.send(encode(_LARGE))
+        self._write_end.send(body_of(_LARGE))
 
     def take_back(self) -> int:
         """Remove what the slot has not taken, the latest orders; return how many there were."""
@@ -75,11 +75,3 @@ class OrderInbox:
             return None
         message: Message = json.loads(order)
         return self._channel.receive() if message == _LARGE else message
-
-
-def encode(order: Message) -> bytes:
-    """Return the bytes of one order. Raises ValueError for what is nested too deeply."""
-    try:
-        return json.dumps(order, separators=(",", ":")).encode()
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None

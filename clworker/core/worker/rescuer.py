@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import structlog
 
 from clworker.core.errors import DatabaseTrouble
+from clworker.core.models import WorkerRecord
 from clworker.core.presence.broadcaster import PATIENCE
 from clworker.core.store.identity import Role, is_dead, remove
 from clworker.core.store.instances import Registered
@@ -46,7 +47,18 @@ class Rescuer:
         """
         store, record = self._around.store, dead.record
         silent_at = record.heartbeat if silent else None
-        for job in await self._call(store.rescues.rescue, record.instance, silent_at):
+        death = (record.instance, silent_at)
+        if death not in self._clearings:  # else all is done but what the broker has yet to confirm
+            await self._take_from(record, silent_at)
+        # Until the broker has forgotten it the dead one stays in the register, in case that we die too.
+        if record.role == Role.RUN and not self._is_forgotten(record.worker_id, death):
+            return
+        if await self._call(store.instances.end, record.instance, silent_at) and is_dead(dead.lock):
+            remove(dead.lock)
+
+    async def _take_from(self, record: WorkerRecord, silent_at: int | None) -> None:
+        """Return the jobs of a dead instance and remove what it has left of them."""
+        for job in await self._call(self._around.store.rescues.rescue, record.instance, silent_at):
             _log.warning(
                 "job of a dead worker rescued",
                 job_id=job.job_id,
@@ -54,15 +66,10 @@ class Rescuer:
                 dead=record.instance,
                 worker=record.worker_id,
                 host=record.host,
-                proof="heartbeats" if silent else "lock",
+                proof="lock" if silent_at is None else "heartbeats",
             )
             self._around.tell_state(job)
         await self._call(self.clear_up_after, record.instance)
-        # Until the broker has forgotten it the dead one stays in the register, in case that we die too.
-        if record.role == Role.RUN and not self._is_forgotten(record.worker_id, (record.instance, silent_at)):
-            return
-        if await self._call(store.instances.end, record.instance, silent_at) and is_dead(dead.lock):
-            remove(dead.lock)
 
     async def finish(self) -> None:
         """End what only the broker's word was wanting for, if that comes soon. Raises StoreUnavailable."""

@@ -5,8 +5,8 @@ import socket
 
 import pytest
 
-from clworker.core.frames import BlockingChannel, Message, framed
-from clworker.core.worker.orders import LARGEST, OrderInbox, OrderQueue, encode
+from clworker.core.frames import BlockingChannel, Message, body_of, framed
+from clworker.core.worker.orders import LARGEST, OrderInbox, OrderQueue
 
 
 class Ends:
@@ -35,16 +35,16 @@ def order(number: int, size: int = 0) -> Message:
 def test_orders_are_taken_in_their_order_and_the_rest_can_be_taken_back() -> None:
     with Ends() as ends:
         for number in range(5):
-            assert ends.queue.put(encode(order(number)))
+            assert ends.queue.put(body_of(order(number)))
         assert [ends.inbox.receive(), ends.inbox.receive()] == [order(0), order(1)]
         assert (ends.queue.take_back(), ends.queue.take_back()) == (3, 0)
-        assert ends.queue.put(encode(order(5)))
+        assert ends.queue.put(body_of(order(5)))
         assert ends.inbox.receive() == order(5)
 
 
 def test_a_queue_that_is_full_says_so_and_keeps_what_it_has() -> None:
     with Ends() as ends:
-        filled = encode(order(0, LARGEST - 30))
+        filled = body_of(order(0, LARGEST - 30))
         count = 0
         while ends.queue.put(filled):
             count += 1
@@ -58,7 +58,7 @@ def test_a_large_order_comes_over_the_channel(size: int) -> None:
         ends.queue.announce_large()
         sender = os.fork()
         if sender == 0:
-            ends.ours.sendall(framed(encode(order(7, size))))
+            ends.ours.sendall(framed(body_of(order(7, size))))
             os._exit(0)
         assert ends.inbox.receive() == order(7, size)
         os.waitpid(sender, 0)
@@ -66,7 +66,7 @@ def test_a_large_order_comes_over_the_channel(size: int) -> None:
 
 def test_the_inbox_ends_with_the_queue() -> None:
     with Ends() as ends:
-        ends.queue.put(encode(order(1)))
+        ends.queue.put(body_of(order(1)))
         ends.queue.close()
         assert ends.inbox.receive() == order(1)
         assert ends.inbox.receive() is None
@@ -77,4 +77,4 @@ def test_what_is_nested_too_deeply_is_refused() -> None:
     for _ in range(100_000):
         deep = {"inner": deep}
     with pytest.raises(ValueError, match="nested too deeply"):
-        encode(deep)
+        body_of(deep)
