@@ -9,7 +9,8 @@ from clworker.core.clock import now_ms
 from clworker.core.errors import JobNotFound
 from clworker.core.models import Attempt, Cause, ComputeJob, ComputeJobStatus, JobFilter, NewJob
 from clworker.core.store.database import Database
-from clworker.core.store.schema import JobsTable, attempts, instances, job_of
+from clworker.core.store.rows import job_of
+from clworker.core.store.schema import JobsTable, attempts, instances
 
 _LAST_CHARACTER = "\U0010ffff"
 _SHOWN_CANDIDATES = 4

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from clworker.core.clock import now_ms
 from clworker.core.models import Cause, Claim, ComputeJob, ComputeJobStatus
-from clworker.core.store.schema import LARGEST_WHOLE, JobsTable, attempts, job_of, whole
+from clworker.core.store.rows import LARGEST_WHOLE, job_of, whole
+from clworker.core.store.schema import JobsTable, attempts
 
 _NAMELESS = "the job's id is no text: no program can name the job, and none can run it"
 

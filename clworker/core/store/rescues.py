@@ -10,7 +10,8 @@ from clworker.core.store.claims import close_attempts, update_held
 from clworker.core.store.database import Database
 from clworker.core.store.identity import current_boot_id, started_tokens
 from clworker.core.store.instances import lock_of
-from clworker.core.store.schema import JobsTable, attempts, instances, job_of
+from clworker.core.store.rows import job_of
+from clworker.core.store.schema import JobsTable, attempts, instances
 
 
 class Rescues:
