@@ -1,6 +1,7 @@
 """Every statement of the store finds its rows by an index, over both generations of ``jobs``."""
 
 import re
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,18 +41,22 @@ def explained(store: Store) -> Iterator[dict[str, list[str]]]:
     """Collect the plan of every statement that is executed in the block."""
     plans: dict[str, list[str]] = {}
 
-    def explain(
-        connection: sa.Connection, _cursor: Any, statement: str, values: Any, _context: Any, many: bool
-    ) -> None:
-        if statement.split()[0] in ("SELECT", "UPDATE", "DELETE"):
-            driver = connection.connection.driver_connection
-            assert driver is not None
-            first = values[0] if many else values
-            plans[statement] = [row[3] for row in driver.execute(f"EXPLAIN QUERY PLAN {statement}", first)]
+    connection = sqlite3.connect(store.database.path)
 
-    sa.event.listen(store.database.engine, "before_cursor_execute", explain)
-    yield plans
-    sa.event.remove(store.database.engine, "before_cursor_execute", explain)
+    def explain(statement: str) -> None:
+        if statement.split()[0] in ("SELECT", "UPDATE", "DELETE"):
+            plans[statement] = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}")]
+
+    def trace(driver: sqlite3.Connection, _record: Any) -> None:
+        driver.set_trace_callback(explain)
+
+    sa.event.listen(store.database.engine, "connect", trace)
+    store.database.engine.dispose()  # so that the block begins with a connection that is traced
+    try:
+        yield plans
+    finally:
+        sa.event.remove(store.database.engine, "connect", trace)
+        connection.close()
 
 
 def scans(plans: dict[str, list[str]]) -> set[str]:

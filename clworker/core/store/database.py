@@ -167,10 +167,11 @@ class Database:
             yield
         except UnicodeEncodeError as failure:
             raise UsageFault(f"{failure.object!r} is no valid text: no database can hold it") from failure
-        except sa.exc.DBAPIError as failure:
-            if getattr(failure.orig, "sqlite_errorname", None) == "SQLITE_CONSTRAINT_UNIQUE":
-                raise UsageFault(f"database {self.label} refuses the row: {failure.orig}") from failure
-            raise in_words(failure.orig, self.label, self.path) from failure
+        except (sa.exc.DBAPIError, sqlite3.Error) as failure:  # of SQLAlchemy, or of a prepared statement
+            told = failure.orig if isinstance(failure, sa.exc.DBAPIError) else failure
+            if getattr(told, "sqlite_errorname", None) == "SQLITE_CONSTRAINT_UNIQUE":
+                raise UsageFault(f"database {self.label} refuses the row: {told}") from failure
+            raise in_words(told, self.label, self.path) from failure
         except sa.exc.StatementError as failure:  # not even sent: a value that JSON cannot say
             raise UsageFault(f"a value cannot be kept in the database: {failure.orig}") from failure
 

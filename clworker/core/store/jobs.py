@@ -123,7 +123,7 @@ class Jobs:
             place, limit = (-columns.priority, *place), (-(job.priority or 0), *limit)
         query = (
             sa.select(columns.task_type, sa.func.count().label("jobs"))
-            .where(columns.status == sa.literal_column("'queued'"), sa.tuple_(*place) < sa.tuple_(*limit))
+            .where(self._jobs.stands_at(ComputeJobStatus.QUEUED), sa.tuple_(*place) < sa.tuple_(*limit))
             .group_by(columns.task_type)
         )
         with self._database.read() as connection:
