@@ -5,7 +5,7 @@ statement, even of one whose compilation it remembers. The same SQL handed to th
 over the same connection, costs a fifth of that.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import Any, cast
 
@@ -32,7 +32,7 @@ class Prepared:
         }
         self._fixed = self._translated(compiled.params)
 
-    def run(self, connection: sa.Connection, **values: Any) -> list[Any]:
+    def run(self, connection: sa.Connection, **values: Any) -> Sequence[Any]:
         """Execute it with these values of its parameters and return the rows, if it has any, as tuples."""
         with closing(connection.connection.cursor()) as cursor:
             cursor.execute(self._sql, self._bound(values))
