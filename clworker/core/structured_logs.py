@@ -37,7 +37,7 @@ def configure(settings: LogSettings, **context: str) -> None:
         processors=[*first, *last],
         logger_factory=_Lines,
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.log_level)),
-        cache_logger_on_first_use=False,
+        cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
@@ -77,8 +77,12 @@ def _rendering(settings: LogSettings) -> list[Any]:
                 exception_formatter=structlog.dev.plain_traceback,
             ),
         ]
-    without_locals = ExceptionDictTransformer(show_locals=False)
-    return [structlog.processors.ExceptionRenderer(without_locals), _mask, structlog.processors.JSONRenderer()]
+    render = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
+
+    def render_exception(logger: Any, method: str, event: Event) -> Event:
+        return render(logger, method, event) if "exc_info" in event else event
+
+    return [render_exception, _mask, structlog.processors.JSONRenderer()]
 
 
 def _always(context: dict[str, str]) -> Any:
@@ -121,9 +125,7 @@ def _without_control_characters(_logger: Any, _method: str, event: Event) -> Eve
 
 
 def _mask(_logger: Any, _method: str, event: Event) -> Event:
-    for key, value in event.items():
-        event[key] = _masked_value(value)
-    return event
+    return {key: _masked_value(value) for key, value in event.items()}
 
 
 def _masked_value(value: Any) -> Any:

@@ -51,7 +51,7 @@ def explained(store: Store) -> Iterator[dict[str, list[str]]]:
         driver.set_trace_callback(explain)
 
     sa.event.listen(store.database.engine, "connect", trace)
-    store.database.engine.dispose()  # so that the block begins with a connection that is traced
+    store.database.close()  # so that the block begins with a connection that is traced
     try:
         yield plans
     finally:

@@ -16,7 +16,7 @@ from clworker.core.clock import now_ms
 from clworker.core.errors import ClaimLost, InstanceEnded, StoreUnavailable
 from clworker.core.models import Cause, Claim, ComputeJobStatus, Death, Ending, Outcome, Return
 from clworker.core.store.database import Database
-from clworker.core.store.prepared import Prepared
+from clworker.core.store.prepared import Prepared, PreparedForMany
 from clworker.core.store.queue import Choice, Queue
 from clworker.core.store.schema import JobsTable, attempts, instances
 
@@ -52,7 +52,7 @@ class Claims:
         self._jobs = jobs
         dialect = database.engine.dialect
         self._queue = Queue(jobs, dialect)
-        held = (
+        held: sa.Select[Any] = (
             sa.select(attempts.c.token)
             .join(jobs.table, jobs.columns.job_id == attempts.c.job_id)
             .where(
@@ -61,7 +61,7 @@ class Claims:
                 jobs.columns.started_at == attempts.c.started_at,
             )
         )
-        self._is_held = Prepared(held.where(_is_attempt(sa.bindparam("which"), sa.bindparam("token"))), dialect)
+        self._held_of_these = PreparedForMany(held, attempts.c.job_id, dialect)
         self._held_by = held.where(attempts.c.instance == sa.bindparam("instance"))
         self._ending = Prepared(
             sa.select(instances.c.instance).where(
@@ -153,10 +153,11 @@ class Claims:
     def _settle(
         self, connection: sa.Connection, settlements: Sequence[Settlement]
     ) -> list[Ending | ClaimLost | StoreUnavailable]:
+        held = self._held(connection, [settlement.claim for settlement in settlements])
         results: list[Ending | ClaimLost | StoreUnavailable] = []
         endings: list[tuple[Claim, Ending]] = []
         for settlement in settlements:
-            if not self._holds(connection, settlement.claim):
+            if settlement.claim.token not in held:
                 results.append(_loss_of(settlement.claim))
                 close_attempt(connection, Cause.SUPERSEDED, settlement.claim)
                 continue
@@ -202,11 +203,11 @@ class Claims:
     def _has_ended(self, connection: sa.Connection, instance: str) -> bool:
         return bool(self._ending.run(connection, instance=instance))
 
-    def _holds(self, connection: sa.Connection, claim: Claim) -> bool:
-        return bool(self._is_held.run(connection, which=claim.job_id, token=claim.token))
+    def _held(self, connection: sa.Connection, claims: Sequence[Claim]) -> frozenset[str]:
+        return frozenset(token for (token,) in self._held_of_these.run(connection, [claim.job_id for claim in claims]))
 
     def _prove(self, connection: sa.Connection, claim: Claim) -> None:
-        if not self._holds(connection, claim):
+        if claim.token not in self._held(connection, [claim]):
             raise _loss_of(claim)
 
 

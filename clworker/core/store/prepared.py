@@ -57,3 +57,23 @@ class Prepared:
             }
         except (TypeError, ValueError) as failure:
             raise UsageFault(f"a value cannot be kept in the database: {failure}") from failure
+
+
+class PreparedForMany:
+    """A query for the rows in which a column has one of many values: one statement for each number of values."""
+
+    def __init__(self, query: sa.Select[Any], column: sa.ColumnElement[Any], dialect: sa.Dialect) -> None:
+        self._query = query
+        self._column = column
+        self._dialect = dialect
+        self._statements: dict[int, Prepared] = {}
+
+    def run(self, connection: sa.Connection, wanted: Sequence[Any]) -> Sequence[Any]:
+        """Return the rows, as tuples."""
+        if not wanted:
+            return []
+        if len(wanted) not in self._statements:
+            names: list[sa.BindParameter[Any]] = [sa.bindparam(f"value_{number}") for number in range(len(wanted))]
+            self._statements[len(wanted)] = Prepared(self._query.where(self._column.in_(names)), self._dialect)
+        values = {f"value_{number}": value for number, value in enumerate(wanted)}
+        return self._statements[len(wanted)].run(connection, **values)

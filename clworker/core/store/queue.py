@@ -2,14 +2,14 @@
 
 import secrets
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
 from clworker.core.clock import now_ms
 from clworker.core.models import Cause, Claim, ComputeJob, ComputeJobStatus
-from clworker.core.store.prepared import Prepared
+from clworker.core.store.prepared import Prepared, PreparedForMany
 from clworker.core.store.rows import LARGEST_WHOLE, job_of
 from clworker.core.store.schema import JobsTable, attempts
 
@@ -41,10 +41,9 @@ class Queue:
         self._dialect = dialect
         self._probes: dict[int, Prepared] = {}
         columns = jobs.columns
-        self._older = Prepared(
-            sa.select(attempts.c.token, attempts.c.ended_at)
-            .where(attempts.c.job_id == sa.bindparam("job_id"))
-            .order_by(attempts.c.id),
+        self._older = PreparedForMany(
+            sa.select(attempts.c.job_id, attempts.c.token, attempts.c.ended_at).order_by(attempts.c.id),
+            attempts.c.job_id,
             dialect,
         )
         self._supersede = Prepared(
@@ -133,9 +132,8 @@ class Queue:
 
     def _open_attempts(self, connection: sa.Connection, instance: str, chosen: Sequence[_Found]) -> list[Claim]:
         now = now_ms()
-        claims = [
-            self._claim(each.job, now, self._end_older_attempts(connection, each.job.job_id, now)) for each in chosen
-        ]
+        older = self._end_older_attempts(connection, [each.job.job_id for each in chosen], now)
+        claims = [self._claim(each.job, now, tuple(older.get(each.job.job_id, ()))) for each in chosen]
         self._take.run_each(
             connection,
             [
@@ -158,25 +156,18 @@ class Queue:
         )
         return claims
 
-    def _end_older_attempts(self, connection: sa.Connection, job_id: str, now: int) -> tuple[str, ...]:
-        """Close what is still open of earlier attempts at a job; return the tokens of all."""
-        older = self._older.run(connection, job_id=job_id)
-        if any(ended_at is None for _, ended_at in older):
-            self._supersede.run(connection, which=job_id, now=now)
-        return tuple(token for token, _ in older)
+    def _end_older_attempts(self, connection: sa.Connection, job_ids: Sequence[str], now: int) -> dict[str, list[str]]:
+        """Close what is still open of earlier attempts; return the tokens of all, by job."""
+        older: dict[str, list[str]] = {}
+        for job_id, token, ended_at in self._older.run(connection, job_ids):
+            older.setdefault(job_id, []).append(token)
+            if ended_at is None:
+                self._supersede.run(connection, which=job_id, now=now)
+        return older
 
     def _claim(self, job: ComputeJob, now: int, older: tuple[str, ...]) -> Claim:
         # Strictly later than any earlier claim, even when the clock went back.
         before = job.started_at or 0
         started_at = max(now, before + 1) if before < LARGEST_WHOLE else now
-        held = replace(
-            job,
-            status=str(ComputeJobStatus.PROCESSING),
-            progress=0,
-            started_at=started_at,
-            completed_at=None,
-            output=None,
-            error_message=None,
-            updated_at=now if "updated_at" in self._jobs.columns else None,
-        )
+        held = job.claimed(started_at, now if "updated_at" in self._jobs.columns else None)
         return Claim(held, secrets.token_hex(8), started_at, older)
