@@ -55,6 +55,19 @@ def test_lists_are_newest_first_and_filters_add_up(crowded: Bench) -> None:
     assert listed(crowded, JobFilter(task_type="unheard-of")) == []
 
 
+def test_jobs_of_one_status_are_found_wherever_they_are(crowded: Bench) -> None:
+    late = [{"job_id": f"late-{number}", "status": "queued", "created_at": 30_000} for number in range(2000)]
+    databases.insert(crowded.path, late)
+    # Far behind jobs of another status; nearer the front than a whole window; more than there are; of one time.
+    assert listed(crowded, JobFilter(status="completed", limit=3)) == ["new-completed", "old-09999", "old-09998"]
+    assert listed(crowded, JobFilter(status="error", limit=3)) == ["new-error", "old-09990", "old-09980"]
+    assert len(listed(crowded, JobFilter(status="completed", limit=20_000))) == 9001
+    assert listed(crowded, JobFilter(status="queued", limit=2)) == ["late-1999", "late-1998"]
+    assert listed(crowded, JobFilter(status="queued", limit=2001))[-1] == "new-queued"
+    assert listed(crowded, JobFilter(status="completed", task_type=TASK, limit=2)) == ["new-completed", "old-09998"]
+    assert listed(crowded, JobFilter(status="completed", since_ms=9999)) == ["new-completed", "old-09999"]
+
+
 def test_one_queued_job_is_found_behind_ten_thousand_finished(crowded: Bench) -> None:
     assert crowded.claim().job_id == "new-queued"
     assert crowded.store.claims.claim("instance-a", [TASK, "image_conversion"]) == []
@@ -100,6 +113,26 @@ def test_what_no_id_begins_with_is_not_found(named: Bench) -> None:
     for prefix in NOT_FOUND:
         with pytest.raises(JobNotFound, match="no job has the id"):
             named.store.jobs.find(prefix)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("3f2b", "'3f2a'"),
+        ("3F2A9", "'3f2a9'"),
+        ("f32a9c", "'3f2a9c'"),
+        ("3f2a9c41-x", "'3f2a9c41'"),
+        ("77e1", "'77e0' or '77e2'"),
+        ("zzzz", None),
+    ],
+)
+def test_a_slip_in_an_id_is_answered_with_the_nearest(bench: Bench, typed: str, meant: str | None) -> None:
+    others = [{"job_id": f"{number:08}"} for number in range(300)]
+    ids = [{"job_id": job_id} for job_id in ("77e0aaaa", "77e2aaaa", "3f2a9c41", b"3f2a\xff")]
+    databases.insert(bench.path, [*others, *ids])
+    with pytest.raises(JobNotFound) as caught:
+        bench.store.jobs.find(typed)
+    assert str(caught.value).endswith(f"did you mean {meant}?" if meant else "; 'clworker jobs' lists them")
 
 
 def test_an_ambiguous_beginning_names_some_candidates(named: Bench) -> None:
