@@ -13,13 +13,27 @@ def with_hint(failure: click.ClickException) -> str:
     """Say the failure in one line, with what may have been meant and where help is."""
     context = getattr(failure, "ctx", None)
     if isinstance(failure, click.NoSuchOption) and context is not None:
-        message = f"{failure.message.rstrip('.')}; {_remedy(context, failure.option_name)}".removesuffix("; ")
+        remedy = _remedy_for_option(context, failure.option_name)
+        message = f"{failure.message.rstrip('.')}; {remedy}" if remedy else failure.message.rstrip(".")
+    elif isinstance(failure, click.NoSuchCommand) and context is not None:
+        message = f"no such command {failure.command_name!r}; {_remedy_for_command(context, failure.command_name)}"
     else:
         message = failure.format_message().rstrip(".")
     return f"{message}; see '{context.command_path} --help'" if context is not None else message
 
 
-def _remedy(context: click.Context, option: str) -> str:
+def _remedy_for_command(context: click.Context, name: str) -> str:
+    """Say which command may have been meant: one of the group, else one of that name elsewhere."""
+    assert isinstance(context.command, click.Group)
+    known = context.command.list_commands(context)
+    hint = did_you_mean(name, known)
+    if hint is None:
+        elsewhere = [path for path, _ in _commands_of(context.find_root()) if path.split()[-1] == name]
+        hint = f"did you mean {elsewhere[0]!r}?" if elsewhere else None
+    return hint or f"commands: {', '.join(known)}"
+
+
+def _remedy_for_option(context: click.Context, option: str) -> str | None:
     """Say where an option belongs that stands in the wrong place, or which one is like it."""
     for above in _ancestors(context):
         if option in _options(above):
@@ -29,7 +43,7 @@ def _remedy(context: click.Context, option: str) -> str:
     if paths:
         shown = ", ".join(f"'{path} {option}'" for path in paths[:_MOST_COMMANDS])
         return f"it comes after its command: {shown}"
-    return did_you_mean(option, _options(context)) or ""
+    return did_you_mean(option, _options(context))
 
 
 def _ancestors(context: click.Context) -> Iterator[click.Context]:

@@ -8,8 +8,6 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from clworker.core.suggestions import did_you_mean
-
 _EXAMPLES = "\b\nExamples:\n"
 Places = Mapping[str, tuple[str, str]]
 
@@ -53,15 +51,6 @@ class LazyGroup(click.Group):
         if not args and not ctx.resilient_parsing:
             raise click.UsageError(f"Missing command; commands: {', '.join(self.list_commands(ctx))}", ctx)
         return super().parse_args(ctx, args)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        # click suggests from the commands that are loaded, which here are none.
-        if args[0] not in self.commands_at and not ctx.resilient_parsing and not args[0].startswith("-"):
-            hint = did_you_mean(args[0], self.commands_at) or f"commands: {', '.join(self.list_commands(ctx))}"
-            raise click.UsageError(f"no such command {args[0]!r}; {hint}", ctx)
-        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

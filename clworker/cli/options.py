@@ -5,7 +5,7 @@ every fault at once.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -42,7 +42,7 @@ class _OptionWithVariable(click.Option):
         if name is None:
             return
         self.envvar = f"CLWORKER_{name.removeprefix('--').replace('-', '_').upper()}"
-        facts = filter(None, [self.envvar, _shown_default(self, attributes), _shown_range(self.type)])
+        facts = filter(None, [self.envvar, _shown_default(self, attributes.get("default")), _shown_range(self.type)])
         self.help = f"{self.help or ''} [{'; '.join(facts)}]"
         if isinstance(self.type, click.IntRange):
             self.metavar = self.metavar or "N"
@@ -56,10 +56,14 @@ class _OptionWithVariable(click.Option):
         return super().get_error_hint(ctx)
 
 
-def _shown_default(option: click.Option, attributes: Mapping[str, Any]) -> str:
+def _shown_default(option: click.Option, default: object) -> str:
     if isinstance(option.show_default, str):
         return option.show_default
-    return str(attributes.get("default") or ("off" if option.is_flag else "none"))
+    if option.required:
+        return "required"
+    if option.is_flag:
+        return "on" if default else "off"
+    return "none" if default is None else str(default)
 
 
 def _shown_range(kind: click.ParamType[Any]) -> str | None:

@@ -9,14 +9,15 @@ _ABOUT_AS_NEAR = 0.1
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> list[str]:
     """Return the known names that look most like this one, the nearest first; at most three.
 
-    Small and capital letters are the same; ``cutoff`` is how alike they must be, 0 to 1.
+    Small and capital letters are the same, and the dashes before an option do not count;
+    ``cutoff`` is how alike they must be, 0 to 1.
     """
     from difflib import SequenceMatcher  # only a failure needs it
 
-    matcher = SequenceMatcher(b=word.lower())  # which keeps what it knows about b
+    matcher = SequenceMatcher(b=_bare(word))  # which keeps what it knows about b
     likeness = {}
     for name in sorted(set(known)):
-        matcher.set_seq1(name.lower())
+        matcher.set_seq1(_bare(name))
         likeness[name] = matcher.ratio()
     least = max(cutoff, max(likeness.values(), default=0) - _ABOUT_AS_NEAR)
     near = [name for name in likeness if likeness[name] >= least]
@@ -31,3 +32,7 @@ def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | 
     *others, last = found
     names = f"{', '.join(others)} or {last}" if others else last
     return f"did you mean {names}?"
+
+
+def _bare(name: str) -> str:
+    return name.lower().lstrip("-")

@@ -16,6 +16,7 @@ STATUSES = ["queued", "processing", "completed", "error"]
         ("", STATUSES, []),
         ("job", ["jobs", "job-1", "run"], ["jobs"]),
         ("--heigth", ["--height", "--width", "--help"], ["--height"]),
+        ("--json", ["--since", "--limit"], []),
         ("worker", ["worker1", "worker2", "worker3", "worker4"], ["worker1", "worker2", "worker3"]),
         ("\udcff", ["a"], []),
         ("anything", [], []),
