@@ -24,7 +24,14 @@ if TYPE_CHECKING:
 Parameter = dict[str, Any]
 _LEARNED = "clworker.learned"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-_METAVARS = {"string": "TEXT", "integer": "INTEGER", "number": "NUMBER", "array": "JSON", "object": "JSON"}
+_METAVARS = {
+    "string": "TEXT",
+    "integer": "INTEGER",
+    "number": "NUMBER",
+    "boolean": "BOOLEAN",
+    "array": "JSON",
+    "object": "JSON",
+}
 
 
 class TaskOption(click.Option):
@@ -188,4 +195,4 @@ def _about(parameter: Parameter, with_option: bool) -> str:
     ]
     about = f"{parameter['meaning'].strip().rstrip('.')}. [{'; '.join(filter(None, facts))}]".removeprefix(". ")
     has_name = _NAME.fullmatch(parameter["name"])
-    return about if with_option or not has_name else f"{about} ({_flag(parameter)} is an option of this command)"
+    return about if with_option or not has_name else f"{about} ({_flag(parameter)} is another option)"

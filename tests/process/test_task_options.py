@@ -30,11 +30,11 @@ HELP = [
     "--max-ratio NUMBER [optional]",
     "--flag / --no-flag [default: false]",
     "--maybe / --no-maybe [optional]",
-    "-p no_flag=VALUE [default: false] (--no-flag is an option of this command)",
+    "-p no_flag=BOOLEAN [default: false] (--no-flag is another option)",
     "--mode TEXT [default: fast; one of fast, slow]",
     "--items JSON [optional]",
     '--text TEXT [default: ""]',
-    "-p priority=INTEGER [default: 1] (--priority is an option of this command)",
+    "-p priority=INTEGER [default: 1] (--priority is another option)",
     "-p größe=INTEGER [default: 1]",
 ]
 
