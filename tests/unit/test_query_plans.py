@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from clworker.core.errors import JobNotFound
 from clworker.core.models import Cause, JobFilter, Outcome
+from clworker.core.store import jobs
 from clworker.core.store.identity import LockFile
 from clworker.core.store.store import Store
 from tests.support import databases
@@ -139,3 +140,13 @@ def test_a_list_walks_the_index_of_creation_and_sorts_nothing(store: Store, want
     with explained(store) as plans:
         store.jobs.matching(wanted)
     assert [set(plan) for plan in plans.values()] == [LISTED_BY_AGE]
+
+
+def test_a_list_of_a_status_with_many_jobs_reads_the_newest_first(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "_WINDOW", 80)
+    with explained(store) as plans:
+        found = store.jobs.matching(JobFilter(status="error", limit=20))
+    assert [job.created_at for job in found] == [399 - 4 * n for n in range(20)]
+    assert not any("B-TREE" in step for plan in plans.values() for step in plan)
