@@ -32,8 +32,11 @@ async def run_once(settings: Settings) -> ComputeJob | None:
     The first signal has the job returned to the queue. Raises Interrupted then.
     """
     with stop_requests() as stop:
-        async with started_worker(settings, Role.ONCE, stop) as worker:
-            job = None if stop.first.is_set() else await worker.run_once()
+        job = None
+        async with ready_worker(settings, Role.ONCE, stop) as worker:
+            if not stop.first.is_set() and await worker.has_work():
+                async with worker:
+                    job = None if stop.first.is_set() else await worker.run_once()
         if stop.first.is_set() and (job is None or not job.is_final):
             raise stop.interruption(f"job {job.job_id} went back to the queue" if job else "no job was claimed")
         return job
@@ -47,7 +50,7 @@ async def run_worker(settings: Settings) -> None:
     process.adopt_orphans()  # of a nursery that is killed: nobody else would end what tasks have left
     with stop_requests() as stop:
         try:
-            async with started_worker(settings, Role.RUN, stop) as worker:
+            async with ready_worker(settings, Role.RUN, stop) as worker, worker:
                 await worker.run()
         except Interrupted:
             if stop.second.is_set():
@@ -55,8 +58,8 @@ async def run_worker(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def started_worker(settings: Settings, role: Role, stop: StopRequest) -> "AsyncIterator[ComputeWorker]":
-    """Hold a registered worker for the time of the block.
+async def ready_worker(settings: Settings, role: Role, stop: StopRequest) -> "AsyncIterator[ComputeWorker]":
+    """Hold a worker with all that it needs for the time of the block; entering the worker itself registers it.
 
     Raises Interrupted when a signal comes while the plugins load, UsageFault and
     StoreUnavailable.
@@ -98,8 +101,7 @@ async def started_worker(settings: Settings, role: Role, stop: StopRequest) -> "
         )
         stack.push_async_callback(pool.close)
         around = Surroundings(settings, store, ledger, get_broadcaster(settings, client_id), lock)
-        async with ComputeWorker(around, identity, pool, stop) as worker:
-            yield worker
+        yield ComputeWorker(around, identity, pool, stop)
 
 
 def _warn_of_network(database_path: str) -> None:

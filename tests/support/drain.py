@@ -17,7 +17,7 @@ from clworker.core.worker.signals import StopRequest
 
 async def drain(settings: Settings) -> None:
     """Run and print one job after another."""
-    async with launch.started_worker(settings, Role.ONCE, StopRequest()) as worker:
+    async with launch.ready_worker(settings, Role.ONCE, StopRequest()) as worker, worker:
         while (job := await worker.run_once()) is not None:
             print(json.dumps(asdict(job)), flush=True)
 

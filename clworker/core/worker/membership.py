@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import structlog
 
-from clworker.core.errors import StoreUnavailable
+from clworker.core.errors import DatabaseTrouble, StoreUnavailable
 from clworker.core.store.identity import Instance
 from clworker.core.worker.execution import Surroundings
 from clworker.core.worker.rescuer import Rescuer
@@ -26,6 +26,7 @@ class Membership:
         self._instance = instance.instance
         self._interval = instance.heartbeat_interval
         self._rescuer = Rescuer(around)
+        self._loop = asyncio.get_running_loop()
         self._vigil = Vigil(instance.heartbeat_interval)
         self.taken_over = asyncio.Event()
 
@@ -56,6 +57,17 @@ class Membership:
             return False
         _log.warning("this worker was silent and given up for dead; its jobs went to others, and it goes on")
         return True
+
+    def may_connect(self) -> bool:
+        """Tell whether the name at the broker is still ours. To be asked from another thread; blocks."""
+        try:
+            # Looked up first, which waits for no lock.
+            live = self._store.instances.is_live(self._instance) or self.is_member()
+        except DatabaseTrouble:
+            return True  # nobody can have taken over through a database that is away
+        if not live:
+            self._loop.call_soon_threadsafe(self.taken_over.set)
+        return live
 
     async def watch(self) -> None:
         """Look after the other workers for ever."""

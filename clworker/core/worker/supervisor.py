@@ -93,6 +93,16 @@ class ComputeWorker:
         else:
             self._around.lock.needed_as_proof = not ended
 
+    async def has_work(self) -> bool:
+        """Tell whether a job waits, or a dead worker whose jobs would. Only looks, and needs no registration.
+
+        Raises StoreUnavailable.
+        """
+        store = self._around.store
+        if await self._call(store.claims.any_waiting, self._identity.task_types):
+            return True
+        return bool(await self._call(store.instances.provably_dead))
+
     async def run_once(self) -> ComputeJob | None:
         """Claim one job, run it and return it as it then stands; None when nothing waited.
 
@@ -171,25 +181,13 @@ class ComputeWorker:
 
     async def _appear(self) -> None:
         """Show this worker at the broker and to the service manager."""
-        loop = asyncio.get_running_loop()
-        instances, instance = self._around.store.instances, self._identity.instance.instance
 
         def on_event(payload: bytes) -> None:
             if announces_queued(payload):
                 self._wakeup.set_from_thread()
 
-        def may_connect() -> bool:
-            try:
-                # Looked up first, which waits for no lock.
-                live = instances.is_live(instance) or self._membership.is_member()
-            except DatabaseTrouble:
-                return True  # nobody can have taken over through a database that is away
-            if not live:
-                loop.call_soon_threadsafe(self._membership.taken_over.set)
-            return live
-
         worker_id = self._around.settings.worker_id
-        self._around.broadcaster.appear(Presence(worker_id, on_event, may_connect))
+        self._around.broadcaster.appear(Presence(worker_id, on_event, self._membership.may_connect))
         for job in self._freed:  # told only now, since the first message connects and a Will must come before
             self._around.tell_state(job)
         await self._service.ready()
