@@ -41,12 +41,11 @@ def examine(settings: Settings) -> Checks:
         try:
             journal = checkup.journal_mode()
         except ClworkerError as failure:
-            yield failed("database", str(failure), _who_writes(checkup) or "do what it says, then run this again")
+            yield _failed("database", failure, checkup)
             return "the database cannot be read"
         yield ok("database", f"{path} can be read, {path.stat().st_size / (1 << 20):.1f} MiB")
         yield _of_journal(journal)
-        damage = _of_integrity(checkup)
-        yield damage
+        yield _of_integrity(checkup)
         yield _of_generation(checkup)
         yield _of_claim(checkup)
         yield _of_clock(checkup)
@@ -121,14 +120,16 @@ def _of_claim(checkup: Checkup) -> Check:
     except SchemaMismatch:
         return skipped("claim", "the table jobs is not one that clworker knows")
     except ClworkerError as failure:
-        advice = _who_writes(checkup) or "until this is mended no job can be claimed, nor its end be recorded"
-        return failed("claim", str(failure), advice)
+        return _failed("claim", failure, checkup)
     return ok("claim", "a job was claimed and given back, in a transaction that was then undone")
 
 
-def _who_writes(checkup: Checkup) -> str | None:
-    writers = checkup.writers()
-    return f"its lock is held by {', '.join(writers)}: see what that does, and end it if it hangs" if writers else None
+def _failed(name: str, failure: ClworkerError, checkup: Checkup) -> Check:
+    """Tell a failure of the store, which says what to do behind its semicolon."""
+    found, _, advice = str(failure).partition("; ")
+    if writers := checkup.writers():
+        advice = f"its lock is held by {', '.join(writers)}: see what that does, and end it if it hangs"
+    return failed(name, found, advice or "until this is mended no job can be claimed, nor its end be recorded")
 
 
 def _of_clock(checkup: Checkup) -> Check:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import pwd
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -129,7 +130,10 @@ def _size(number: int) -> str:
 
 
 def _user() -> str:
-    return str(os.geteuid())
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
 
 
 def _rights(folder: Path) -> str:

@@ -8,10 +8,12 @@ import secrets
 from types import TracebackType
 from typing import Any, Self
 
+from clworker.core.errors import BrokerUnavailable
 from clworker.core.presence.session import ANSWER_TIMEOUT, Session
 from clworker.core.settings import BrokerSettings
 
 _WILL_TIMEOUT = 3.0
+_NO_WILL = "it refuses a connection with a retained Will, which every worker has"
 _BIRTH = b"clworker doctor: a test, removed at once"
 
 
@@ -26,7 +28,14 @@ class Rehearsal:
 
     def __enter__(self) -> Self:
         """Connect. Raises BrokerUnavailable."""
-        self._looker.__enter__()
+        with Session(self._settings, "doctor"):
+            pass  # who is let in at all, and refused with such a Will, must not be told to mend the password
+        try:
+            self._looker.__enter__()
+        except BrokerUnavailable as failure:
+            raise self._looker.unavailable(
+                _NO_WILL, "allow retained messages (Mosquitto: retain_available)"
+            ) from failure
         return self
 
     def __exit__(

@@ -51,7 +51,7 @@ def test_help_imports_nothing_heavy(program: Program, path: str) -> None:
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
-        ("clworker ", {"clear-capability", "jobs", "list-tasks", "once", "run", "workers"}),
+        ("clworker ", {"clear-capability", "doctor", "jobs", "list-tasks", "once", "run", "workers"}),
         ("clworker o", {"once"}),
         ("clworker --log-f", {"--log-format"}),
         ("clworker jobs ", {"cancel", "explain", "list", "retry", "show", "submit"}),
