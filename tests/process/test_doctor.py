@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from clworker.core.clock import now_ms
 from clworker.core.doctor import worker
 from clworker.core.store.identity import Role
 from clworker.core.store.store import Store
@@ -20,7 +21,7 @@ from tests.support.workers import capability, registered
 NAMES = [
     *("settings", "data-folder", "compute-folder", "media-folder", "allowed-folders", "free-space"),
     *("file-system", "database", "wal", "integrity", "generation", "claim", "clock", "snapshots", "stale-claims"),
-    *("broker", "retained", "will", "plugins", "slot", "worker-id", "inotify"),
+    *("broker", "retained", "will", "plugins", "slot", "worker-id", "workers", "inotify"),
 ]
 
 
@@ -116,6 +117,18 @@ def test_a_name_that_stands_only_at_the_broker(seen_program: Program, command: I
     checks = diagnosis(command, 0, "-w", "w")
     assert checks["worker-id"]["found"] == "'w' stands at the broker, but in no database of ours"
     assert list(standing(broker.port)) == ["w"]
+
+
+def test_a_live_worker_that_is_silent_at_the_broker(
+    seen_program: Program, command: InProcess, broker: Broker, store: Store
+) -> None:
+    with registered(store, "w"), Watcher(broker.port, "none") as watcher:
+        watcher.publish(f"{CAPABILITY_TOPIC}w", capability("w"), retain=True)
+        assert states(diagnosis(command, 0), "workers") == ["ok"]
+        watcher.publish(f"{CAPABILITY_TOPIC}w", capability("w", timestamp=now_ms() - 600_000), retain=True)
+        checks = diagnosis(command, 0)
+    assert checks["workers"]["state"] == "warning"
+    assert "silent at the broker for 10m: stopped, hanging or cut off" in checks["workers"]["found"]
 
 
 def test_a_once_of_this_name_is_no_clash(command: InProcess, store: Store) -> None:

@@ -3,7 +3,6 @@
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -154,19 +153,17 @@ def _of_snapshots(checkup: Checkup) -> Check:
 
 def _of_stale_claims(checkup: Checkup) -> Check:
     name = "stale-claims"
-    if told := list(_stale(checkup)):
-        return warning(
-            name, "; ".join(told), "start any worker on that host, or see 'clworker workers' and 'jobs explain'"
+    dead = [record for record in checkup.live_workers() if record.alive is False]
+    if dead:
+        told = "; ".join(
+            f"{record} is dead, and the jobs it holds ({record.running}) wait for a rescuer" for record in dead
         )
-    return ok(name, f"{_workers(checkup)}, and no claim of a dead one is open")
-
-
-def _stale(checkup: Checkup) -> Iterator[str]:
-    for record in checkup.live_workers():
-        if record.alive is False:
-            yield f"{record} is dead, and {record.running} of its jobs wait for a rescuer"
+        return warning(name, told, "start any worker on that host, or run 'clworker once' there")
     if foreign := checkup.foreign_claims(_LONG_HELD_MS):
-        yield f"{foreign} jobs have been held for over an hour by programs that keep no attempts"
+        found = f"jobs held for over an hour by programs that keep no attempts: {foreign}"
+        advice = "see 'clworker jobs --status processing'; if their worker is gone: 'clworker jobs retry --force ID'"
+        return warning(name, found, advice)
+    return ok(name, f"{_workers(checkup)}, and no claim of a dead one is open")
 
 
 def _workers(checkup: Checkup) -> str:

@@ -9,7 +9,7 @@ from clworker.core.doctor.check import Check, Checks, failed, ok, warning
 from clworker.core.errors import PluginHostFailed
 from clworker.core.models import Death
 from clworker.core.settings import Settings
-from clworker.core.tasks.discovery import TaskInfo, TaskState
+from clworker.core.tasks.discovery import STILL_IMPORTING, TaskInfo, TaskState
 from clworker.core.worker.slots import Nursery
 
 NAMES = ("plugins", "slot")
@@ -51,7 +51,7 @@ def _of_plugins(settings: Settings, tasks: Sequence[TaskInfo], patience: float) 
             # A task that is not asked for does not hold up those that are.
             wanted = task.task_type in settings.tasks or not settings.tasks
             advice = "mend or remove the plugin, or name the tasks to run (WORKER_SUPPORTED_TASKS)"
-            if patience < settings.plugin_timeout:
+            if (task.reason or "").startswith(STILL_IMPORTING) and patience < settings.plugin_timeout:
                 advice += f"; a worker waits {settings.plugin_timeout:g} s for a plugin, this command {patience:g} s"
             checks.append((failed if wanted else warning)("plugin", found, advice))
         elif task.state is TaskState.SHADOWED:

@@ -88,11 +88,5 @@ class _Party(Session):
         self.work_until(lambda: self._granted is not None, ANSWER_TIMEOUT)
         return bool(self._granted)
 
-    def drop(self) -> None:
-        """Cut the connection, as the kernel does for a process that is killed."""
-        sock = self.client.socket()
-        if sock is not None:
-            sock.close()
-
     def _on_subscribe(self, _client: Any, _data: Any, _mid: int, reasons: Any, _properties: Any) -> None:
         self._granted = not any(reason.is_failure for reason in reasons)

@@ -53,8 +53,10 @@ class Session:
         if self._answer is None and self.client.socket() is None:
             raise self.unavailable(HUNG_UP, "set CLWORKER_MQTT_CA if it speaks TLS, and CLWORKER_MQTT_CERT if it asks")
         if self._answer is None:
+            self.drop()
             raise self.unavailable(MUTE, "see whether that is an MQTT broker, and whether it hangs: start it again")
         if self._answer.is_failure:
+            self.drop()
             raise self.unavailable(refusal(self._answer), self._advice_on_refusal())
         return self
 
@@ -81,6 +83,12 @@ class Session:
             if self.client.loop(min(remaining, 0.2)) != SUCCESS:
                 break
         return done()
+
+    def drop(self) -> None:
+        """Cut the connection without a goodbye, as the kernel does for a process that is killed."""
+        sock = self.client.socket()
+        if sock is not None:
+            sock.close()
 
     def unavailable(self, reason: str, advice: str | None = None) -> BrokerUnavailable:
         """Make the error that says why the broker cannot be used."""
