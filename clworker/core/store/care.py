@@ -16,7 +16,8 @@ from clworker.core.errors import JobNotFound
 from clworker.core.models import CANCELLED, Cause, ComputeJob, ComputeJobStatus, WorkerRecord
 from clworker.core.store.database import Database
 from clworker.core.store.instances import record_of
-from clworker.core.store.schema import JobsTable, attempts, job_of
+from clworker.core.store.rows import job_of
+from clworker.core.store.schema import JobsTable, attempts
 from clworker.core.times import as_time
 
 

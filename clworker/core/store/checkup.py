@@ -17,7 +17,8 @@ from clworker.core.store.claims import Claims
 from clworker.core.store.examined import ExaminedDatabase
 from clworker.core.store.failures import in_words
 from clworker.core.store.instances import Instances
-from clworker.core.store.schema import JobsTable, attempts, completed, find_jobs, find_whole, whole
+from clworker.core.store.rows import whole
+from clworker.core.store.schema import JobsTable, attempts, completed, find_jobs, find_whole
 
 _PATIENCE = 2.0
 """Seconds to wait for another program's lock."""

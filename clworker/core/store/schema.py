@@ -3,73 +3,18 @@
 A ``jobs`` table that exists is never altered; which columns it has is looked up once.
 """
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
 from clworker.core.errors import SchemaMismatch
-from clworker.core.models import LARGEST_JSON, ComputeJob
+from clworker.core.models import ComputeJob, ComputeJobStatus
 from clworker.core.store.database import Database
+from clworker.core.store.rows import JsonText, PlainText, readable
 
 SCHEMA_VERSION = 1
 """Version of the ``clworker_`` tables; a database that holds a newer one is left alone."""
-
-
-_DEEPEST = 200
-"""Deeper JSON stays text: what nests it again (a message, a listing) could not be written."""
-
-LONGEST_TEXT = 100_000
-"""Characters that are read of a text which no program has to understand."""
-
-_TOO_LARGE = f"larger than the {LARGEST_JSON >> 20} MiB that clworker reads"
-
-
-class JsonText(sa.types.TypeDecorator[Any]):
-    """JSON kept as text. No value is SQL NULL; text of others that is no JSON is read as it is."""
-
-    impl = sa.Text
-    cache_ok = True
-
-    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str | None:
-        return None if value is None else json.dumps(value, allow_nan=False)
-
-    def process_result_value(self, value: Any, dialect: sa.Dialect) -> Any:
-        if not isinstance(value, (str, bytes)):
-            return value
-        text = value if isinstance(value, str) else value.decode(errors="replace")
-        try:
-            decoded = json.loads(text)
-        except (ValueError, RecursionError):
-            return text
-        return text if _is_nested_deeper(decoded, _DEEPEST) else decoded
-
-
-def _is_nested_deeper(value: Any, limit: int) -> bool:
-    """Tell whether lists and objects are nested deeper than ``limit``; recurses nowhere itself."""
-    level = [value]
-    for _ in range(limit):
-        level = [
-            inner
-            for outer in level
-            if isinstance(outer, (dict, list))
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-        ]
-        if not level:
-            return False
-    return True
-
-
-class PlainText(sa.types.TypeDecorator[str]):
-    """Text in which bytes of a file name that are no UTF-8 are kept as escapes, since SQLite refuses them."""
-
-    impl = sa.Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
-        return None if value is None else value.encode(errors="backslashreplace").decode()
-
 
 own = sa.MetaData()
 
@@ -101,7 +46,8 @@ attempts = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("job_id", sa.String, nullable=False),
     sa.Column("instance", sa.String(32), nullable=False),
-    sa.Column("token", sa.String(32), nullable=False, unique=True),
+    # Without an index: found by job and token. Random values would touch a page for each claim.
+    sa.Column("token", sa.String(32), nullable=False),
     sa.Column("started_at", sa.BigInteger, nullable=False),
     sa.Column("handed_at", sa.BigInteger),
     sa.Column("ended_at", sa.BigInteger),
@@ -137,18 +83,6 @@ _CURRENT = sa.Table(
     sqlite_autoincrement=True,
 )
 
-_WHOLE = (
-    *("progress", "priority", "created_at", "started_at", "completed_at", "updated_at"),
-    *("retry_count", "max_retries"),
-)
-_TEXTS = ("job_id", "task_type", "status", "error_message", "created_by")
-_NEVER_NONE: dict[str, Any] = {
-    **dict.fromkeys(("progress", "created_at", "retry_count", "max_retries"), 0),
-    **dict.fromkeys(("job_id", "task_type", "status"), ""),
-}
-LARGEST_WHOLE = (1 << 63) - 1
-"""The largest number that a column can hold."""
-
 _OPTIONAL = {"priority", "updated_at"}
 _RESULT_NAMES = ("output", "task_output")
 
@@ -173,17 +107,25 @@ class JobsTable:
         """Which program's table this is, by the name of its result: ``first`` or ``current``."""
         return "current" if self.result_name == "output" else "first"
 
+    def stands_at(self, status: ComputeJobStatus) -> sa.ColumnElement[bool]:
+        """Return the condition on the status, spelt out rather than bound.
+
+        Only so can SQLite prove that the partial index fits. And where it might fit but for a
+        bound value, SQLite compiles the statement anew at each execution.
+        """
+        return self.table.c.status == sa.literal_column(f"'{status}'")
+
     def claim_order(self) -> list[sa.ColumnElement[Any]]:
         """Return the order of claiming: priority where there is one, then age, then id."""
         priority = [self.table.c.priority.desc()] if self.has_priority else []
         return [*priority, self.table.c.created_at, self.table.c.id]
 
     def selected(self) -> list[sa.ColumnElement[Any]]:
-        """Return the columns of a ComputeJob, in its fields' names."""
+        """Return the columns of a ComputeJob, in its fields' names and order, for ``rows.job_of``."""
         found: list[sa.ColumnElement[Any]] = []
         for name in ComputeJob.__dataclass_fields__:
             column = self.table.c.get(self.result_name if name == "output" else name)
-            found.append((sa.null() if column is None else _bounded(column)).label(name))
+            found.append((sa.null() if column is None else readable(column)).label(name))
         return found
 
     def with_id(self, job_id: str) -> sa.Select[Any]:
@@ -195,49 +137,6 @@ class JobsTable:
         if "output" in fields:
             fields[self.result_name] = fields.pop("output")
         return {name: value for name, value in fields.items() if name in self.table.c}
-
-
-_FIELDS = tuple(ComputeJob.__dataclass_fields__)
-
-
-def job_of(row: sa.Row[Any]) -> ComputeJob:
-    """Build a job from a row that ends with ``JobsTable.selected``.
-
-    SQLite keeps any value in any column: what is no number there counts as none, or as 0
-    where there has to be one, and what is no text is read as text.
-    """
-    fields: dict[str, Any] = dict(zip(_FIELDS, row[-len(_FIELDS) :], strict=True))
-    for name in _WHOLE:
-        fields[name] = whole(fields[name])
-    for name in _TEXTS:
-        fields[name] = _text(fields[name])
-    for name in _NEVER_NONE:
-        fields[name] = fields[name] or _NEVER_NONE[name]
-    return ComputeJob(**fields)
-
-
-def whole(value: Any) -> int | None:
-    """Return a number of the database as a whole one that it can hold, and None for all else."""
-    if isinstance(value, float) and abs(value) <= LARGEST_WHOLE / 2:
-        return int(value)
-    return value if isinstance(value, int) else None
-
-
-def _text(value: Any) -> str | None:
-    if isinstance(value, bytes):
-        return value.decode(errors="replace")
-    return None if value is None else str(value)
-
-
-def _bounded(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
-    """Have the database hold back what would fill this process's memory."""
-    if isinstance(column.type, JsonText):
-        # As bytes, since the length of a text ends at the first NUL in it.
-        size = sa.func.length(sa.cast(column, sa.LargeBinary))
-        return sa.type_coerce(sa.case((size > LARGEST_JSON, _TOO_LARGE), else_=column), JsonText())
-    if column.name in ("error_message", "created_by"):
-        return sa.type_coerce(sa.func.substr(column, 1, LONGEST_TEXT), column.type)
-    return column
 
 
 def open_schema(database: Database) -> JobsTable:

@@ -1,0 +1,136 @@
+"""Values on their way into columns, and rows on their way out, whatever others have written there."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from clworker.core.models import LARGEST_JSON, ComputeJob
+
+LONGEST_TEXT = 100_000
+"""Characters that are read of a text which no program has to understand."""
+
+LARGEST_WHOLE = (1 << 63) - 1
+"""The largest number that a column can hold."""
+
+_DEEPEST = 200
+"""Deeper JSON stays text: what nests it again (a message, a listing) could not be written."""
+
+_TOO_LARGE = f"larger than the {LARGEST_JSON >> 20} MiB that clworker reads"
+_SHORTEST_DEEP = 2 * _DEEPEST
+"""Characters, at the least, of JSON that is nested too deep."""
+
+
+class JsonText(sa.types.TypeDecorator[Any]):
+    """JSON kept as text; no value is SQL NULL. It is read by ``job_of``."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str | None:
+        return None if value is None else json.dumps(value, allow_nan=False)
+
+
+class PlainText(sa.types.TypeDecorator[str]):
+    """Text in which bytes of a file name that are no UTF-8 are kept as escapes, since SQLite refuses them."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
+        return None if value is None else value.encode(errors="backslashreplace").decode()
+
+
+def readable(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
+    """Return the column as ``job_of`` reads it; the database holds back what would fill this process's memory."""
+    if isinstance(column.type, JsonText):
+        # As bytes, since the length of a text ends at the first NUL in it.
+        size = sa.func.length(sa.cast(column, sa.LargeBinary))
+        return sa.type_coerce(sa.case((size > LARGEST_JSON, _TOO_LARGE), else_=column), sa.Text())
+    if column.name in ("error_message", "created_by"):
+        return sa.type_coerce(sa.func.substr(column, 1, LONGEST_TEXT), column.type)
+    return column
+
+
+def job_of(row: Sequence[Any]) -> ComputeJob:
+    """Build a job from a row that ends with ``JobsTable.selected``.
+
+    SQLite keeps any value in any column: what is no number there counts as none, or as 0
+    where there has to be one, and what is no text is read as text.
+    """
+    (
+        *_,
+        job_id,
+        task_type,
+        status,
+        progress,
+        priority,
+        params,
+        output,
+        error_message,
+        created_at,
+        started_at,
+        completed_at,
+        updated_at,
+        retry_count,
+        max_retries,
+        created_by,
+    ) = row
+    return ComputeJob(
+        job_id=_text(job_id) or "",
+        task_type=_text(task_type) or "",
+        status=_text(status) or "",
+        progress=whole(progress) or 0,
+        priority=whole(priority),
+        params=_json(params),
+        output=_json(output),
+        error_message=_text(error_message),
+        created_at=whole(created_at) or 0,
+        started_at=whole(started_at),
+        completed_at=whole(completed_at),
+        updated_at=whole(updated_at),
+        retry_count=whole(retry_count) or 0,
+        max_retries=whole(max_retries) or 0,
+        created_by=_text(created_by),
+    )
+
+
+def whole(value: Any) -> int | None:
+    """Return a number of the database as a whole one that it can hold, and None for all else."""
+    if isinstance(value, int):
+        return value
+    return int(value) if isinstance(value, float) and abs(value) <= LARGEST_WHOLE / 2 else None
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _json(value: Any) -> Any:
+    """Decode JSON; text of others that is none, or is nested too deep, is read as it is."""
+    if not isinstance(value, (str, bytes)):
+        return value
+    text = value if isinstance(value, str) else value.decode(errors="replace")
+    try:
+        decoded = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return text if len(text) >= _SHORTEST_DEEP and _is_nested_deeper(decoded, _DEEPEST) else decoded
+
+
+def _is_nested_deeper(value: Any, limit: int) -> bool:
+    """Tell whether lists and objects are nested deeper than ``limit``; recurses nowhere itself."""
+    level = [value]
+    for _ in range(limit):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, (dict, list))
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return True
