@@ -12,6 +12,7 @@ _COMMANDS = {
         "clworker.cli.clear_capability:clear_capability",
         "Remove stale retained capability messages from the broker.",
     ),
+    "doctor": ("clworker.cli.doctor:doctor", "Check everything that a worker needs, and say what to do."),
     "jobs": ("clworker.cli.jobs:jobs", "Query the jobs and take care of them."),
     "list-tasks": ("clworker.cli.list_tasks:list_tasks", "List the task plugins that are installed."),
     "run": ("clworker.cli.run:run", "Run jobs until told to stop."),

@@ -14,6 +14,7 @@ from clworker.core.errors import ClworkerError
 
 if TYPE_CHECKING:
     from clworker.core.caretaker import Round
+    from clworker.core.doctor.check import Check
     from clworker.core.errors import BrokerUnavailable
     from clworker.core.explain.answer import Explanation
     from clworker.core.models import Attempt, ComputeJob, JobFilter, JobRequest, WorkerView
@@ -205,6 +206,21 @@ def list_workers(settings: Settings) -> tuple[list[WorkerView], BrokerUnavailabl
         records = store.instances.live()
     retained, trouble = roll_call.standing(settings)
     return roll_call.match(retained, records), trouble
+
+
+def examine(options: dict[str, str | None]) -> list[Check]:
+    """Check everything that a worker needs; what is wrong with the settings is a check too."""
+    from clworker.core import structured_logs
+    from clworker.core.doctor.examination import examine_all
+    from clworker.core.errors import SettingsError
+    from clworker.core.settings import LogSettings, load_log_settings
+
+    try:
+        log = load_log_settings(options)
+    except SettingsError:
+        log = LogSettings(log_level="INFO", log_format="json", colour=False)
+    structured_logs.configure(log)
+    return examine_all(options)
 
 
 def clear_capabilities(

@@ -57,6 +57,11 @@ class DatabaseLost(DatabaseTrouble):
 class BrokerUnavailable(ClworkerError):
     """The MQTT broker is out of reach."""
 
+    def __init__(self, message: str | None = None, advice: str | None = None) -> None:
+        """``advice`` says what to do, where the reason tells."""
+        super().__init__(message)
+        self.advice = advice
+
 
 class NameTaken(UsageFault):
     """Another live worker has this worker id."""

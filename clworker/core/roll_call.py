@@ -3,12 +3,14 @@
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
+from clworker.core.clock import now_ms
 from clworker.core.errors import BrokerUnavailable
 from clworker.core.models import WorkerRecord, WorkerView
 from clworker.core.presence.retained import Retained, RetainedMessages
 from clworker.core.settings import BrokerSettings
 from clworker.core.store.identity import Role
 from clworker.core.suggestions import did_you_mean
+from clworker.core.times import as_age
 
 HEARTBEATS = 3
 """So many heartbeats a worker may be silent before its message counts as stale."""
@@ -128,6 +130,9 @@ def _disagreement(record: WorkerRecord, message: Retained | None, broker_asked: 
         return f"its message at the broker {message.fault}"
     if broker_asked and record.role == Role.RUN and message is None:
         return "not to be seen at the broker"
+    silent_ms = now_ms() - message.capability.timestamp if message and message.capability else 0
+    if record.role == Role.RUN and silent_ms > HEARTBEATS * record.heartbeat_interval_ms:
+        return f"silent at the broker for {as_age(silent_ms)}: stopped, hanging or cut off"
     return None if record.alive else "on another host: only its heartbeats tell"
 
 

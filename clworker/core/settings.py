@@ -161,7 +161,14 @@ def load_broker_settings(options: Options, environ: Mapping[str, str] = os.envir
 
 
 def load_settings(options: Options, environ: Mapping[str, str] = os.environ) -> Settings:
-    """Read all settings and make sure that the data folder exists.
+    """Read all settings and make sure that the data folder exists. Raises SettingsError."""
+    settings = read_settings(options, environ)
+    _make_data_folder(settings.server_dir)
+    return settings
+
+
+def read_settings(options: Options, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read all settings.
 
     ``options`` maps option names (``worker_id``) to the text that was given, or None.
     Raises SettingsError with every fault at once, each with its variable and value.
@@ -176,7 +183,14 @@ def load_settings(options: Options, environ: Mapping[str, str] = os.environ) -> 
         plugin_timeout=_plugin_timeout(reader),
     )
     reader.finish()
-    _make_data_folder(settings.server_dir)
+    return settings
+
+
+def load_log_settings(options: Options, environ: Mapping[str, str] = os.environ) -> LogSettings:
+    """Read how to log. Raises SettingsError with every fault at once."""
+    reader = _Reader(options, environ)
+    settings = LogSettings(**_log(reader))
+    reader.finish()
     return settings
 
 

@@ -43,9 +43,10 @@ def actions(listing: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def test_a_silent_worker_is_cleared_and_told(clear: InProcess, broker: Broker, stand: Any) -> None:
-    stand(silent=capability("silent"), other=capability("other"))
+    message = capability("silent")
+    stand(silent=message, other=capability("other"))
     result = clear.ok("clear-capability", "silent", "nobody", "othre", "silent", "-f", "json", CL_SERVER_DIR=None)
-    told = json.dumps(capability("silent"))
+    told = json.dumps(message)
     assert result.json == [
         {"worker_id": "nobody", "action": "nothing", "reason": "no message stands there", "payload": None},
         {

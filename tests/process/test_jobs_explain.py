@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,8 @@ def test_a_workers_jobs_from_the_queue_to_its_death(
         assert (other["reason"], texts(other, "broker")) == ("plugin-missing", [])
         assert 'no live worker announces the task "nobody\'s"' in other["answer"]
 
-        # What its Will does when it is stopped or cut off.
+        # What its Will does when it is stopped or cut off; while it runs it would say again that it is here.
+        worker.process.send_signal(signal.SIGSTOP)
         watcher.publish(f"{CAPABILITY_TOPIC}ann", b"", retain=True)
         silent = explained(command, "running")
         assert (silent["reason"], silent["status"]) == ("worker-silent", "processing")
@@ -101,7 +103,7 @@ def test_a_poison_job_and_a_broken_plugin(bench: Bench, command: InProcess) -> N
     broken = explained(command, "bad")
     assert broken["reason"] == "plugin-broken"
     assert broken["answer"].endswith("ModuleNotFoundError: No module named 'no_such_module'")
-    assert texts(broken, "broker") == ["the broker was not asked: BROADCAST_TYPE is noop"]
+    assert texts(broken, "broker") == ["the broker cannot be asked: BROADCAST_TYPE is noop"]
 
 
 def test_a_row_that_another_program_has_claimed(command: InProcess, made_database: Path) -> None:

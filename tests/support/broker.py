@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,8 +67,12 @@ class Broker:
         certificates: Certificates | None = None,
         wants_certificate: bool = False,
         persistent: bool = False,
+        further: Sequence[str] = (),
     ) -> None:
-        """``users`` are names with their passwords; without them everybody may connect."""
+        """``users`` are names with their passwords; without them everybody may connect.
+
+        ``further`` are more lines of its configuration.
+        """
         self.port = free_port()
         self._command = [_program("mosquitto"), "-c", str(folder / "mosquitto.conf")]
         self._process: subprocess.Popen[bytes] | None = None
@@ -81,6 +85,7 @@ class Broker:
             f"persistence_location {folder}/",
             "autosave_on_changes true",
             "autosave_interval 1",
+            *further,
         ]
         if users is not None:
             lines.append(f"password_file {_password_file(folder, users)}")

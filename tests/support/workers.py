@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from clworker.core.clock import now_ms
 from clworker.core.store.identity import Instance, InstanceLock, Role
 from clworker.core.store.store import Store
 from tests.support.watcher import CAPABILITY_TOPIC, Watcher
@@ -18,7 +19,7 @@ def capability(worker_id: str, /, **changes: Any) -> dict[str, Any]:
         "worker_id": worker_id,
         "capabilities": ["image_resize"],
         "idle_count": 1,
-        "timestamp": 1702123456789,
+        "timestamp": now_ms(),
     }
     return fields | changes
 

@@ -5,10 +5,18 @@ from typing import Any
 
 import pytest
 
+from clworker.core import roll_call
 from clworker.core.models import WorkerRecord
 from clworker.core.presence.retained import Retained
 from clworker.core.roll_call import match
 from tests.support.workers import capability
+
+NOW = 1702123456789
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(roll_call, "now_ms", lambda: NOW)
 
 
 def record(worker_id: str = "w", alive: bool | None = True, role: str = "run", started_at: int = 1) -> WorkerRecord:
@@ -17,7 +25,7 @@ def record(worker_id: str = "w", alive: bool | None = True, role: str = "run", s
 
 
 def said(worker_id: str = "w", /, **changes: Any) -> Retained:
-    return Retained(worker_id, json.dumps(capability(worker_id, **changes)).encode())
+    return Retained(worker_id, json.dumps(capability(worker_id, **{"timestamp": NOW, **changes})).encode())
 
 
 def notes(messages: list[Retained] | None, *records: WorkerRecord) -> list[tuple[bool, str | None]]:
@@ -35,6 +43,9 @@ def test_nobody_is_nobody() -> None:
         ([said()], True, (True, None)),
         ([said()], None, (True, "on another host")),
         ([said()], False, (True, "dead")),
+        ([said(timestamp=NOW - 91_000)], True, (True, "silent at the broker for 1m")),
+        ([said(timestamp=NOW - 91_000)], None, (True, "silent at the broker for 1m")),
+        ([said(timestamp=NOW - 89_000)], True, (True, None)),
         ([], True, (False, "not to be seen at the broker")),
         ([], False, (False, "dead")),
         (None, True, (False, None)),

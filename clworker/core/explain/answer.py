@@ -14,7 +14,7 @@ from clworker.core.explain.facts import (
     open_attempt,
     serving,
 )
-from clworker.core.explain.words import ahead, at, capital, count, death, estimate, few, since
+from clworker.core.explain.words import ahead, at, capital, count, death, estimate, few, sentence, since
 from clworker.core.models import CANCELLED, Cause, ComputeJobStatus, WorkerView
 from clworker.core.times import as_seconds
 
@@ -88,14 +88,14 @@ def _queued(facts: Facts) -> Answer:
     elif facts.broker_silence is None:
         without, reason = f"no live worker announces the task {task!r}", Reason.NOT_ANNOUNCED
     else:
-        without, reason = "what the live workers run is told at the broker alone, which was not asked", Reason.WAITING
+        without, reason = "what the live workers run is told at the broker alone, which cannot be asked", Reason.WAITING
     match facts.plugin:
         case Plugin("broken", why):
             return Reason.PLUGIN_BROKEN, f"It waits: {without}, and its plugin is broken here: {why}", "mend the plugin"
         case Plugin("missing", why):
             return (
                 Reason.PLUGIN_MISSING,
-                f"It waits: {without}; {why}.",
+                f"It waits: {without}; {sentence(str(why))}",
                 f"install the plugin of {task!r}, or cancel the job",
             )
         case _ if reason is Reason.WAITING:
@@ -149,7 +149,7 @@ def _processing(facts: Facts) -> Answer:
     if facts.holder.alive is False:
         return (
             Reason.WORKER_DEAD,
-            f"It waits for its rescue: {who} took it {held_since} and is dead.",
+            f"It waits for its rescue: {who} took it {at(facts.now, facts.job.started_at)} and is dead.",
             f"start any worker or 'clworker once' on that host, or take it back at once: {retry}",
         )
     if is_unheard(facts, facts.holder):

@@ -37,7 +37,9 @@ def evidence(facts: Facts) -> Iterator[Evidence]:
         why = f": {facts.plugin.reason}" if facts.plugin.reason else ""
         yield Evidence("plugin", f"the plugin here is {facts.plugin.state}{why}", asdict(facts.plugin))
     if facts.broker_silence is not None:
-        yield Evidence("broker", f"the broker was not asked: {facts.broker_silence}", {"reason": facts.broker_silence})
+        yield Evidence(
+            "broker", f"the broker cannot be asked: {facts.broker_silence}", {"reason": facts.broker_silence}
+        )
 
 
 def _of_progress(facts: Facts) -> Iterator[Evidence]:

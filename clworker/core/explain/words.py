@@ -54,6 +54,11 @@ def capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def sentence(text: str) -> str:
+    """End a sentence with this, which may be a question."""
+    return text if text.endswith(("?", ".", "!")) else f"{text}."
+
+
 def _dated(now: int, milliseconds: int | None) -> str:
     if not isinstance(milliseconds, int):
         return "an unknown time"

@@ -57,8 +57,7 @@ class Database:
         self._doubted = False
         self._log_was_lost = False
         self.engine = sa.create_engine(
-            # Not the URL as text: "?" in a folder's name would begin its query.
-            sa.URL.create("sqlite", database=self.path),
+            self._address(),
             hide_parameters=True,
             poolclass=QueuePool,
             pool_size=1,
@@ -110,6 +109,10 @@ class Database:
         """Close every connection; the database can be used again afterwards."""
         self._disconnect()
         self._files.forget()
+
+    def _address(self) -> sa.URL:
+        # Not the URL as text: "?" in a folder's name would begin its query.
+        return sa.URL.create("sqlite", database=self.path)
 
     def _release_idle(self) -> None:
         while self._idle:
@@ -200,14 +203,19 @@ class Database:
 
 
 def _configure(connection: sqlite3.Connection, busy_timeout: float) -> None:
-    connection.isolation_level = None
-    # SQLite keeps whatever bytes others call text; one such row must not stop the queue.
-    connection.text_factory = partial(str, encoding="utf-8", errors="replace")
+    leave_alone(connection)
     if _switched_to_wal(connection, busy_timeout) != "wal":
         raise StoreUnavailable(
             "the database cannot be switched to WAL mode; its folder must be on a local, writable file system"
         )
     connection.execute("PRAGMA synchronous=FULL").close()
+
+
+def leave_alone(connection: sqlite3.Connection) -> None:
+    """Have the driver begin no transaction by itself, and take whatever bytes stand in a text."""
+    connection.isolation_level = None
+    # SQLite keeps whatever bytes others call text; one such row must not stop the queue.
+    connection.text_factory = partial(str, encoding="utf-8", errors="replace")
 
 
 def _switched_to_wal(connection: sqlite3.Connection, busy_timeout: float) -> Any:

@@ -102,6 +102,11 @@ class JobsTable:
     def has_priority(self) -> bool:
         return "priority" in self.table.c
 
+    @property
+    def generation(self) -> str:
+        """Which program's table this is, by the name of its result: ``first`` or ``current``."""
+        return "current" if self.result_name == "output" else "first"
+
     def stands_at(self, status: ComputeJobStatus) -> sa.ColumnElement[bool]:
         """Return the condition on the status, spelt out rather than bound.
 
@@ -141,10 +146,10 @@ def open_schema(database: Database) -> JobsTable:
     tables of a newer version, and StoreUnavailable.
     """
     with database.read() as connection:
-        jobs = _found(connection, database.label)
+        jobs = find_whole(connection, database.label)
     if jobs is None:
         with database.write() as connection:
-            jobs = _found(connection, database.label) or _created(connection, database.label)
+            jobs = completed(connection, database.label)
     with database.read() as connection:
         indexed = _queue_index(jobs).name in _index_names(connection)
     if not indexed:
@@ -153,16 +158,25 @@ def open_schema(database: Database) -> JobsTable:
     return jobs
 
 
-def _found(connection: sa.Connection, label: str) -> JobsTable | None:
-    """Return the ``jobs`` table, or None while any table is missing. Raises SchemaMismatch."""
+def find_jobs(connection: sa.Connection, label: str) -> JobsTable | None:
+    """Return the ``jobs`` table, whether or not our own are there. Raises SchemaMismatch."""
     present = set(sa.inspect(connection).get_table_names())
     if schema_versions.name in present:
         _check_version(connection)
-    jobs = _bound_jobs(connection, label) if "jobs" in present else None
-    return jobs if set(own.tables) <= present else None
+    return _bound_jobs(connection, label) if "jobs" in present else None
 
 
-def _created(connection: sa.Connection, label: str) -> JobsTable:
+def find_whole(connection: sa.Connection, label: str) -> JobsTable | None:
+    """Return the ``jobs`` table, or None while any table is missing. Raises SchemaMismatch."""
+    jobs = find_jobs(connection, label)
+    return jobs if set(own.tables) <= set(sa.inspect(connection).get_table_names()) else None
+
+
+def completed(connection: sa.Connection, label: str) -> JobsTable:
+    """Create whatever is missing, within a transaction of the caller's. Raises SchemaMismatch."""
+    jobs = find_whole(connection, label)
+    if jobs is not None:
+        return jobs
     _CURRENT.metadata.create_all(connection)
     own.create_all(connection)
     if connection.scalar(sa.select(sa.func.count()).select_from(schema_versions)) == 0:

@@ -22,6 +22,8 @@ from clworker.core.settings import environment_of_children
 from clworker.core.tasks.output import OutputTap
 
 _EXIT_TIMEOUT = 2.0
+STILL_IMPORTING = "it was still being imported after"
+"""How the reason of a plugin begins that a longer deadline might yet have seen ready."""
 
 
 class TaskState(StrEnum):
@@ -134,7 +136,7 @@ async def _collect(host: PluginHost, timeout: float) -> tuple[list[TaskInfo], tu
                 report = await host.channel.receive()
         except TimeoutError:
             await host.end(kill=True)
-            return tasks, _culprit(entry, f"it was still being imported after {timeout:g} s")
+            return tasks, _culprit(entry, f"{STILL_IMPORTING} {timeout:g} s")
         if report is None:
             return tasks, _culprit(entry, f"while it was imported, the process {await host.end()}")
         if report["type"] == "done":

@@ -57,7 +57,7 @@ def test_help_about_a_task_imports_no_plugin(program: Program) -> None:
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
-        ("clworker ", {"clear-capability", "jobs", "list-tasks", "once", "run", "workers"}),
+        ("clworker ", {"clear-capability", "doctor", "jobs", "list-tasks", "once", "run", "workers"}),
         ("clworker o", {"once"}),
         ("clworker --log-f", {"--log-format"}),
         ("clworker jobs ", {"cancel", "explain", "list", "retry", "show", "submit"}),

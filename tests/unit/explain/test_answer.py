@@ -87,12 +87,13 @@ QUEUED = {
     "no broker": (
         facts(plugin=READY, workers=[view(capabilities=None, timestamp=None)], broker_silence=NOOP, line=Line(0)),
         "waiting",
-        "It waits, no job is ahead of it; what the live workers run is told at the broker alone, which was not asked.",
+        "It waits, no job is ahead of it; what the live workers run is told at the broker alone, "
+        "which cannot be asked.",
     ),
     "no broker and a broken plugin": (
         facts(plugin=BROKEN, workers=[view(capabilities=None)], broker_silence=NOOP),
         "plugin-broken",
-        "It waits: what the live workers run is told at the broker alone, which was not asked, "
+        "It waits: what the live workers run is told at the broker alone, which cannot be asked, "
         "and its plugin is broken here: ImportError: no torch",
     ),
     "busy": (
@@ -159,7 +160,7 @@ PROCESSING = {
     "a dead worker": (
         facts(RUNNING, attempts=[HELD], holder=replace(RECORD, alive=False)),
         "worker-dead",
-        f"It waits for its rescue: w{ANN} took it {SINCE} and is dead.",
+        f"It waits for its rescue: w{ANN} took it at {SINCE.removeprefix('since ')} and is dead.",
     ),
     "a worker that has ended": (
         facts(RUNNING, attempts=[HELD]),
@@ -281,7 +282,7 @@ def test_a_waiting_job_shows_the_workers_the_queue_the_plugin_and_why_the_broker
         f"worker 'bob' announces nothing, 0 free slots, {seen}",
     ]
     assert texts(found, "plugin") == ["the plugin here is broken: ImportError: no torch"]
-    assert texts(found, "broker") == ["the broker was not asked: BROADCAST_TYPE is noop"]
+    assert texts(found, "broker") == ["the broker cannot be asked: BROADCAST_TYPE is noop"]
     assert len(texts(found, "line")) == 1
 
 

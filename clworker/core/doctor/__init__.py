@@ -1,0 +1,1 @@
+"""``doctor``: looks at everything that a worker needs, changes nothing, and says what to do."""

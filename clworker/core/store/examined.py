@@ -1,0 +1,56 @@
+"""A database that is looked at and left as it is: not made, not switched to WAL, nothing committed."""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import quote
+
+import sqlalchemy as sa
+
+from clworker.core.store.database import Database, leave_alone
+
+
+class ExaminedDatabase(Database):
+    """Reads as always; writes are possible only within ``undone``."""
+
+    _stage: sa.Connection | None = None
+
+    @contextmanager
+    def undone(self) -> Iterator[sa.Connection]:
+        """Hold the write lock for the time of the block, then undo what was done in it.
+
+        Transactions within the block are part of this one.
+        """
+        with super().write() as connection:
+            self._stage = connection
+            try:
+                yield connection
+            finally:
+                self._stage = None
+                connection.rollback()
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """Take part in the transaction that will be undone."""
+        if self._stage is None:
+            raise RuntimeError("an examined database is written to only within undone()")
+        yield self._stage
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """See one state of the database; what is about to be undone, if there is such."""
+        if self._stage is not None:
+            yield self._stage
+            return
+        with super().read() as connection:
+            yield connection
+
+    def _address(self) -> sa.URL:
+        # Only by this form can SQLite be told not to make the file.
+        name = f"file://{quote(os.path.abspath(self.path))}"
+        return sa.URL.create("sqlite", database=name, query={"mode": "rw", "uri": "true"})
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        leave_alone(connection)
+        self._files.remember()
