@@ -5,13 +5,15 @@ function _clworker_completion
     for line in (env _CLWORKER_COMPLETE=fish_complete COMP_WORDS=(commandline -cp) COMP_CWORD=(commandline -ct) \
             $program 2>/dev/null)
         set -l parts (string split --max 1 , -- $line)
+        set -l option (string match --regex -- '^--[^=]*=' $parts[2])
+        set -l path (string replace --regex -- '^--[^=]*=' '' $parts[2])
         switch $parts[1]
             case plain
                 echo $parts[2]
             case dir
-                __fish_complete_directories $parts[2]
+                string replace --regex '^' -- "$option" (__fish_complete_directories "$path")
             case file
-                __fish_complete_path $parts[2]
+                string replace --regex '^' -- "$option" (__fish_complete_path "$path")
         end
     end
 end

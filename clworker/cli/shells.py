@@ -5,7 +5,14 @@ and for a program that is called by its path, and what fails shows on the comman
 ``_CLWORKER_COMPLETE=bash_source clworker`` prints one; ``completions/`` holds them all.
 """
 
-from click.shell_completion import BashComplete, FishComplete, ShellComplete, ZshComplete, add_completion_class
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    FishComplete,
+    ShellComplete,
+    ZshComplete,
+    add_completion_class,
+)
 
 _BASH = r"""# bash completion for %(prog_name)s (bash 4.4 or newer)
 
@@ -89,13 +96,15 @@ function %(complete_func)s
     for line in (env %(complete_var)s=fish_complete COMP_WORDS=(commandline -cp) COMP_CWORD=(commandline -ct) \
             $program 2>/dev/null)
         set -l parts (string split --max 1 , -- $line)
+        set -l option (string match --regex -- '^--[^=]*=' $parts[2])
+        set -l path (string replace --regex -- '^--[^=]*=' '' $parts[2])
         switch $parts[1]
             case plain
                 echo $parts[2]
             case dir
-                __fish_complete_directories $parts[2]
+                string replace --regex '^' -- "$option" (__fish_complete_directories "$path")
             case file
-                __fish_complete_path $parts[2]
+                string replace --regex '^' -- "$option" (__fish_complete_path "$path")
         end
     end
 end
@@ -104,15 +113,26 @@ complete --command %(prog_name)s --no-files --keep-order --arguments '(%(complet
 """
 
 
-class _Bash(BashComplete):
+class _WholeWords(ShellComplete):
+    """Answers ``--option=val`` with ``--option=value``; the scripts know what their shells expect of it."""
+
+    def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem[str]]:
+        name, equals, value = incomplete.partition("=")
+        if not equals or not name.startswith("--"):
+            return super().get_completions(args, incomplete)
+        items = super().get_completions([*args, name], value)
+        return [CompletionItem(f"{name}={item.value}", item.type, item.help) for item in items]
+
+
+class _Bash(_WholeWords, BashComplete):
     source_template = _BASH
 
 
-class _Zsh(ZshComplete):
+class _Zsh(_WholeWords, ZshComplete):
     source_template = _ZSH
 
 
-class _Fish(FishComplete):
+class _Fish(_WholeWords, FishComplete):
     source_template = _FISH
 
 

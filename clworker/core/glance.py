@@ -7,11 +7,12 @@ import json
 import re
 from collections.abc import Sequence
 
+from clworker.core.printable import printable
 from clworker.core.store import glance as rows
 from clworker.core.tasks.entry_names import entry_names
 
-_SAFE = re.compile(r"[A-Za-z0-9_@%+,./-][A-Za-z0-9_@%+=,./-]*")
-"""Shells insert a word as it is: one of another program must not bring a space, ``;`` or ``$(``."""
+_SAFE = re.compile(r"[A-Za-z0-9_@%+,./][A-Za-z0-9_@%+=,./-]*")
+"""Shells insert a word as it is: one of another program must bring no space, ``;`` or ``$(``, and be no option."""
 
 _FILES_FOLLOW = ("input_paths", "output_paths")
 
@@ -24,7 +25,7 @@ def task_types() -> list[str]:
 def job_ids(prefix: str, statuses: Sequence[str] = ()) -> list[tuple[str, str]]:
     """Return some ids that begin so, each with what tells it from the others; the newest where all fit."""
     return [
-        (job_id, f"{task_type}, {status}")
+        (job_id, printable(f"{task_type}, {status}"))
         for job_id, task_type, status in rows.jobs(prefix, statuses)
         if _SAFE.fullmatch(job_id)
     ]

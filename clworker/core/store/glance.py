@@ -18,7 +18,7 @@ _STEPS = 1000
 """Steps of SQLite's machine between looks at the clock: some 10 µs."""
 
 _LIMIT = 60
-_LOOKED_AT = 3000
+_LOOKED_AT = 2000
 """Jobs of one status in which a prefix is looked for, the newest; of any status the index finds it."""
 
 _LAST_CHARACTER = "\U0010ffff"
@@ -26,20 +26,19 @@ Rows = list[tuple[Any, ...]]
 
 
 def jobs(prefix: str, statuses: Sequence[str]) -> Rows:
-    """Return id, task type and status of jobs whose ids begin so; of no prefix, the newest."""
-    some = "SELECT job_id, task_type, status FROM jobs"
-    if statuses:
-        # With the status as an equation its index gives the rows in the order of their numbers, the newest first.
-        some += f" WHERE status = ? AND typeof(job_id) = 'text' ORDER BY id DESC LIMIT {_LOOKED_AT}"
-    each: Sequence[tuple[str, ...]] = [(word,) for word in statuses] or [()]
-    if not prefix:
-        order = "" if statuses else "WHERE typeof(job_id) = 'text' ORDER BY id DESC"
-        return _read([(f"SELECT * FROM ({some}) {order} LIMIT {_LIMIT}", values) for values in each])
-    begins = f"SELECT * FROM ({some}) WHERE job_id >= ? AND job_id < ? ORDER BY job_id"
-    # The last one too: a shell adds what all words have in common, which the first ones alone may have by chance.
-    orders = (f" LIMIT {_LIMIT}", " DESC LIMIT 1")
+    """Return id, task type and status of jobs whose ids are text and begin so; of no prefix, the newest."""
+    fields = "SELECT job_id, task_type, status FROM jobs"
     bounds = (prefix, prefix + _LAST_CHARACTER)
-    return _read([(begins + order, (*values, *bounds)) for values in each for order in orders])
+    if statuses:
+        # With the status as an equation its index gives the rows in the order of their numbers.
+        newest = f"{fields} WHERE status = ? ORDER BY id DESC LIMIT {_LOOKED_AT if prefix else _LIMIT}"
+        query = f"SELECT * FROM ({newest}) WHERE job_id >= ? AND job_id < ?"
+        return _read([(query, (status, *bounds)) for status in statuses])
+    if not prefix:
+        return _read([(f"{fields} WHERE +job_id >= ? AND +job_id < ? ORDER BY id DESC LIMIT {_LIMIT}", bounds)])
+    query = f"{fields} WHERE job_id >= ? AND job_id < ? ORDER BY job_id"
+    # The last one too: a shell adds what all words have in common, which the first ones alone may have by chance.
+    return _read([(f"{query} LIMIT {_LIMIT}", bounds), (f"{query} DESC LIMIT 1", bounds)])
 
 
 def workers() -> Rows:
