@@ -3,12 +3,12 @@
 _clworker_completion() {
     local IFS=$'\n' current prefix='' kind value i
     local -a words=()
-    # bash splits words at "=", which clworker does not.
+    # bash splits words at "=", which clworker does not. What would yet be expanded may hold spaces.
     for ((i = 0; i <= COMP_CWORD; i++)); do
         if ((i > 1)) && [[ ${COMP_WORDS[i]} == = || ${COMP_WORDS[i - 1]} == = ]]; then
-            words[-1]+=${COMP_WORDS[i]}
+            words[-1]+=${COMP_WORDS[i]//[\$\`]*/_}
         else
-            words+=("${COMP_WORDS[i]}")
+            words+=("${COMP_WORDS[i]//[\$\`]*/_}")
         fi
     done
     current=${words[-1]}

@@ -19,12 +19,12 @@ _BASH = r"""# bash completion for %(prog_name)s (bash 4.4 or newer)
 %(complete_func)s() {
     local IFS=$'\n' current prefix='' kind value i
     local -a words=()
-    # bash splits words at "=", which %(prog_name)s does not.
+    # bash splits words at "=", which %(prog_name)s does not. What would yet be expanded may hold spaces.
     for ((i = 0; i <= COMP_CWORD; i++)); do
         if ((i > 1)) && [[ ${COMP_WORDS[i]} == = || ${COMP_WORDS[i - 1]} == = ]]; then
-            words[-1]+=${COMP_WORDS[i]}
+            words[-1]+=${COMP_WORDS[i]//[\$\`]*/_}
         else
-            words+=("${COMP_WORDS[i]}")
+            words+=("${COMP_WORDS[i]//[\$\`]*/_}")
         fi
     done
     current=${words[-1]}
@@ -74,7 +74,7 @@ _ZSH = r"""#compdef %(prog_name)s
             file) _files ;;
         esac
     done < <(
-        COMP_WORDS="${words[1,CURRENT]}" COMP_CWORD=$((CURRENT - 1)) %(complete_var)s=zsh_complete \
+        COMP_WORDS="${(j: :)${(@)words[1,CURRENT]//[\$\`]*/_}}" COMP_CWORD=$((CURRENT - 1)) %(complete_var)s=zsh_complete \
             "${words[1]/#\~\//$HOME/}" 2>/dev/null
     )
     (( $#described )) && _describe -V %(prog_name)s described
