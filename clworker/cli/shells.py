@@ -54,6 +54,8 @@ _ZSH = r"""#compdef %(prog_name)s
 %(complete_func)s() {
     local -a plain described unfinished
     local kind value meaning prefix=
+    # What would yet be expanded may hold spaces.
+    local -a typed=("${(@)words[1,CURRENT]//[\$\`]*/_}")
     if [[ $PREFIX == *=* ]]; then
         prefix=${PREFIX%%"${PREFIX##*=}"}
         compset -P '*='
@@ -74,7 +76,7 @@ _ZSH = r"""#compdef %(prog_name)s
             file) _files ;;
         esac
     done < <(
-        COMP_WORDS="${(j: :)${(@)words[1,CURRENT]//[\$\`]*/_}}" COMP_CWORD=$((CURRENT - 1)) %(complete_var)s=zsh_complete \
+        COMP_WORDS="${typed[*]}" COMP_CWORD=$((CURRENT - 1)) %(complete_var)s=zsh_complete \
             "${words[1]/#\~\//$HOME/}" 2>/dev/null
     )
     (( $#described )) && _describe -V %(prog_name)s described
