@@ -123,7 +123,7 @@ def _examples(page: Page) -> list[str]:
     """Return a command's own examples, and for a group the first of each of its commands."""
     if children := page.children():
         return [example for child in children for example in _examples(child)[: None if child.children() else 1]]
-    text = (page.command.help or "").partition("Examples:")[2]
+    text = (page.command.epilog or "").partition("Examples:")[2]
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 

@@ -19,9 +19,19 @@ _COMMANDS = {
     "once": ("clworker.cli.once:once", "Claim one job, run it and exit."),
     "workers": ("clworker.cli.workers:workers", "List the workers, and where broker and database disagree."),
 }
+_EXAMPLES = """\b
+Examples:
+  clworker help jobs submit
+  clworker --log-format console run
+"""
 
 
-@click.group(cls=LazyGroup, commands_at=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    commands_at=_COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=_EXAMPLES,
+)
 @click.version_option(__version__, prog_name="clworker")
 @click.option(
     "--log-level",
@@ -39,7 +49,9 @@ _COMMANDS = {
 def cli(context: click.Context, log_level: str | None, log_format: str | None) -> None:
     """Run jobs of the CL media server, and look after them.
 
-    Data goes to stdout; log lines, errors and progress go to stderr.
+    Data goes to stdout; log lines, errors and progress go to stderr. The options below come
+    before the command. In brackets, here and everywhere: the variable that an option wins
+    over, and the default.
     """
     context.obj = Invocation({"log_level": log_level, "log_format": log_format})
 

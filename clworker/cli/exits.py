@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from clworker.cli.hints import with_hint
 from clworker.core import app
 from clworker.core.errors import (
     BrokerUnavailable,
@@ -57,7 +58,7 @@ def run_to_exit_code(command: click.Command) -> int:
         say("interrupted")
         return SIGNALLED + signal.SIGINT
     except click.ClickException as failure:
-        say(_with_hint(failure))
+        say(with_hint(failure))
         return failure.exit_code
     except SettingsError as failure:
         for fault in failure.faults:
@@ -91,12 +92,6 @@ def _prepare_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-
-
-def _with_hint(failure: click.ClickException) -> str:
-    context = getattr(failure, "ctx", None)
-    message = failure.format_message().rstrip(".")
-    return f"{message}; see '{context.command_path} --help'" if context is not None else message
 
 
 def say(message: str) -> None:

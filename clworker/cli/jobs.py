@@ -59,13 +59,23 @@ def jobs() -> None:
     Without a command, lists jobs: 'clworker jobs --status queued' works as
     'clworker jobs list --status queued' does. Wherever a job's id is asked for, a unique
     beginning of it is enough.
+
+    \b
+    Examples:
+      clworker jobs --status error --since 2h
+      clworker jobs explain 3f2a
     """
 
 
 @click.command("list")
-@own_option("--status", type=click.Choice(STATUSES), help="Only this status.")
+@own_option(
+    "--status",
+    type=click.Choice(STATUSES),
+    metavar="STATUS",
+    help="Only jobs that are queued, processing, completed or error.",
+)
 @own_option("--task", type=Text(), metavar="TASK", shell_complete=suggest.task_types, help="Only this task type.")
-@own_option("--since", type=Age(), metavar="AGE", help="Only jobs younger than 90s, 15m, 2h, 30d, 1w.")
+@own_option("--since", type=Age(), metavar="AGE", help="Only jobs younger than 90s, 15m, 2h, 30d or 1w.")
 @own_option(
     "--worker",
     type=Text(),
@@ -73,7 +83,7 @@ def jobs() -> None:
     shell_complete=suggest.worker_ids,
     help="Only jobs that this worker has claimed at some time.",
 )
-@own_option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="At most so many jobs.")
+@own_option("--limit", type=click.IntRange(min=1), default=20, help="At most so many jobs.")
 @format_option
 @click.pass_obj
 def list_jobs(

@@ -14,14 +14,15 @@ from clworker.cli.invocation import Invocation
 from clworker.cli.options import format_option, own_option
 from clworker.cli.render import print_thing
 from clworker.cli.results import exit_code_of, print_result
+from clworker.cli.task_options import TaskCommand, plugins_at_hand
 from clworker.core import app
-from clworker.core.errors import Interrupted
+from clworker.core.errors import Interrupted, ParamsRefused
 from clworker.core.models import ComputeJob, JobRequest
 
 OnProgress = Callable[[int], None]
 
 
-@click.command()
+@click.command(cls=TaskCommand)
 @click.argument("task", metavar="TASK", shell_complete=suggest.task_types)
 @click.argument("inputs", metavar="INPUT...", nargs=-1, type=click.Path(path_type=Path))
 @own_option(
@@ -36,14 +37,15 @@ OnProgress = Callable[[int], None]
     "--output-dir",
     metavar="DIR",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where outputs go; a worker must be allowed to write there. [the job's folder]",
+    show_default="the job's own",
+    help="Where outputs go; a worker must be allowed to write there.",
 )
-@own_option("--priority", type=click.IntRange(0, 10), default=5, show_default=True, help="Higher is claimed first.")
+@own_option("--priority", type=click.IntRange(0, 10), default=5, help="Higher is claimed first.")
 @own_option("--wait", is_flag=True, help="Wait for a worker to end the job, and exit as 'once' would.")
 @format_option
-@click.pass_obj
+@click.pass_context
 def submit(
-    invocation: Invocation,
+    context: click.Context,
     task: str,
     inputs: tuple[Path, ...],
     parameters: tuple[str, ...],
@@ -55,14 +57,16 @@ def submit(
     """Queue a job for some files.
 
     Parameters are checked against the task's schema, and the inputs copied into the job's
-    folder, before the job is queued. Prints the job's id. 'clworker list-tasks TASK'
-    shows a task's parameters.
+    folder, before the job is queued. Prints the job's id. A task's parameters are options
+    too: 'clworker jobs submit TASK --help' shows them. One whose name is taken by an option
+    below is given with -p.
 
     \b
     Examples:
-      clworker jobs submit image_resize photo.jpg -p width=800 -p height=600
-      clworker jobs submit image_conversion *.png -p format=webp --priority 9 --wait
+      clworker jobs submit image_resize photo.jpg --width 800 --height 600
+      clworker jobs submit image_conversion *.png -p format=webp --wait
     """
+    invocation = context.find_object(Invocation) or Invocation({})
     settings = invocation.settings()
     folder = None if output_dir is None else Path(output_dir).absolute()
     request = JobRequest(task, inputs, _parsed(parameters), folder, priority)
@@ -77,11 +81,13 @@ def submit(
             print_thing(asdict(job), output_format)
 
     try:
-        job = app.submit_job(settings, request, print_queued)
+        job = app.submit_job(settings, request, print_queued, plugins_at_hand(context))
         if not wait:
             return exits.DONE
         with _progress_bar(job) as on_progress:
             job = app.wait_for_job(settings, job.job_id, on_progress)
+    except ParamsRefused as refusal:
+        raise ParamsRefused(f"{refusal}; see 'clworker jobs submit {task} --help'") from refusal
     except KeyboardInterrupt:
         if not queued:
             raise
@@ -97,7 +103,7 @@ def _parsed(parameters: tuple[str, ...]) -> dict[str, str]:
         if not separator or not name:
             raise click.UsageError(f"-p {parameter!r} is not of the form name=value", click.get_current_context())
         if name in texts:
-            raise click.UsageError(f"-p {name} is given twice", click.get_current_context())
+            raise click.UsageError(f"the parameter {name!r} is given twice", click.get_current_context())
         texts[name] = text
     return texts
 

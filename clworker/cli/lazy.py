@@ -1,6 +1,6 @@
 """A click group whose commands are imported when one is run or asked about, not before."""
 
-import difflib
+import inspect
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+_EXAMPLES = "\b\nExamples:\n"
 Places = Mapping[str, tuple[str, str]]
 
 
@@ -33,25 +34,23 @@ class LazyGroup(click.Group):
             return None
         module, _, attribute = self.commands_at[cmd_name][0].partition(":")
         command: click.Command = getattr(import_module(module), attribute)
+        if command.help and not command.epilog:
+            # Written in the docstring, shown last: right above the prompt at which they are typed.
+            text, separator, examples = inspect.cleandoc(command.help).partition(_EXAMPLES)
+            command.help, command.epilog = text.rstrip(), (separator + examples).rstrip() or None
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args[:1] == ["help"]:  # as many programs have it: `help jobs submit` is `jobs submit --help`
+            args = [*args[1:], "--help"]
         asks_for_help = bool(args) and args[0] in ctx.help_option_names
         # TAB after nothing but our name must still offer the commands beside the default one.
         names_none = args[0].startswith("-") if args else not ctx.resilient_parsing
         if self.default and names_none and not asks_for_help:
             args = [self.default, *args]
+        if not args and not ctx.resilient_parsing:
+            raise click.UsageError(f"Missing command; commands: {', '.join(self.list_commands(ctx))}", ctx)
         return super().parse_args(ctx, args)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        # click suggests from the commands that are loaded, which here are none.
-        if args[0] not in self.commands_at and not ctx.resilient_parsing and not args[0].startswith("-"):
-            close = difflib.get_close_matches(args[0], self.commands_at, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"commands: {', '.join(self.list_commands(ctx))}"
-            raise click.UsageError(f"no such command {args[0]!r}; {hint}", ctx)
-        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -22,6 +22,7 @@ _PARAMETER_COLUMNS = {
     "TYPE": "type",
     "REQUIRED": "required",
     "DEFAULT": "default",
+    "UNIT": "unit",
     "RANGE": "range",
     "MEANING": "meaning",
 }
@@ -36,7 +37,8 @@ def list_tasks(invocation: Invocation, task: str | None, strict: bool, output_fo
     """List the task plugins that are installed.
 
     A plugin that cannot be imported is listed as broken, with the reason; one whose task
-    type another plugin provides first as shadowed. With TASK, list its parameters.
+    type another plugin provides first as shadowed. With TASK, list its parameters, as
+    'clworker jobs submit TASK --help' does with the options that set them.
 
     \b
     Examples:

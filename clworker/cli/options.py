@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from clworker.cli import suggest
 
@@ -32,14 +33,45 @@ class Text(click.ParamType[str]):
 
 
 class _OptionWithVariable(click.Option):
-    """An option whose variable is ``CLWORKER_`` and its name; the option wins."""
+    """An option whose variable is ``CLWORKER_`` and its name; the option wins.
+
+    Its help ends as that of a setting does: with the variable, the default and the range.
+    """
 
     def __init__(self, param_decls: Sequence[str], **attributes: Any) -> None:
         super().__init__(param_decls, **attributes)
         name = max((opt for opt in self.opts if opt.startswith("--")), key=len, default=None)
-        if name is not None:
-            self.envvar = f"CLWORKER_{name.removeprefix('--').replace('-', '_').upper()}"
-            self.show_envvar = True
+        if name is None:
+            return
+        self.envvar = f"CLWORKER_{name.removeprefix('--').replace('-', '_').upper()}"
+        facts = filter(None, [self.envvar, _shown_default(self, attributes.get("default")), _shown_range(self.type)])
+        self.help = f"{self.help or ''} [{'; '.join(facts)}]"
+        if isinstance(self.type, click.IntRange):
+            self.metavar = self.metavar or "N"
+
+    def get_help_extra(self, ctx: click.Context) -> Any:
+        return {}  # it is all in the help already
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        if ctx is not None and ctx.get_parameter_source(self.name) is ParameterSource.ENVIRONMENT:
+            return f"the variable {self.envvar}"
+        return super().get_error_hint(ctx)
+
+
+def _shown_default(option: click.Option, default: object) -> str:
+    if isinstance(option.show_default, str):
+        return option.show_default
+    if option.required:
+        return "required"
+    if option.is_flag:
+        return "on" if default else "off"
+    return "none" if default is None else str(default)
+
+
+def _shown_range(kind: click.ParamType[Any]) -> str | None:
+    if not isinstance(kind, click.IntRange) or kind.min is None:
+        return None
+    return f"{kind.min} or more" if kind.max is None else f"{kind.min} to {kind.max}"
 
 
 def own_option(*declarations: str, **attributes: Any) -> Callable[[Command], Command]:
@@ -54,9 +86,9 @@ def format_option(command: Command) -> Command:
         "--format",
         "output_format",
         type=click.Choice(FORMATS),
+        metavar="FORMAT",
         default="table",
-        show_default=True,
-        help="How the data is printed.",
+        help="How the data is printed: table, json, jsonl or csv.",
     )(command)
 
 
@@ -90,7 +122,7 @@ def limit_options(command: Command) -> Command:
             metavar="DIR",
             multiple=True,
             shell_complete=suggest.folders,
-            help="A further folder that jobs may read and write; may be repeated. [CLWORKER_ALLOW_DIR]",
+            help="A further folder that jobs may read and write; may be repeated. [CLWORKER_ALLOW_DIR; none]",
         ),
         click.option(
             "--memory-limit",
@@ -110,14 +142,14 @@ def limit_options(command: Command) -> Command:
 def mqtt_options(command: Command) -> Command:
     """Add how to prove to the broker who we are. No secret is ever an argument's value."""
     for option in (
-        _file_option("--mqtt-key", "Key of the client certificate. [CLWORKER_MQTT_KEY]"),
-        _file_option("--mqtt-cert", "Client certificate for TLS. [CLWORKER_MQTT_CERT]"),
-        _file_option("--mqtt-ca", "CA of the broker; switches TLS on. [CLWORKER_MQTT_CA]"),
+        _file_option("--mqtt-key", "Key of the client certificate. [CLWORKER_MQTT_KEY; none]"),
+        _file_option("--mqtt-cert", "Client certificate for TLS. [CLWORKER_MQTT_CERT; none]"),
+        _file_option("--mqtt-ca", "CA of the broker; switches TLS on. [CLWORKER_MQTT_CA; none]"),
         _file_option(
             "--mqtt-password-file",
-            "File whose first line is the password. [CLWORKER_MQTT_PASSWORD_FILE, CLWORKER_MQTT_PASSWORD]",
+            "File whose first line is the password. [CLWORKER_MQTT_PASSWORD_FILE, CLWORKER_MQTT_PASSWORD; none]",
         ),
-        click.option("--mqtt-user", metavar="NAME", help="User name at the broker. [CLWORKER_MQTT_USER]"),
+        click.option("--mqtt-user", metavar="NAME", help="User name at the broker. [CLWORKER_MQTT_USER; none]"),
     ):
         command = option(command)
     return command

@@ -37,7 +37,9 @@ from clworker.core import app
     help="Seconds that running jobs get to end when the worker is stopped. [CLWORKER_DRAIN_TIMEOUT; 30]",
 )
 @click.option(
-    "--takeover", is_flag=True, help="End the worker that now has this name and return its jobs. [CLWORKER_TAKEOVER]"
+    "--takeover",
+    is_flag=True,
+    help="End the worker that now has this name and return its jobs. [CLWORKER_TAKEOVER; off]",
 )
 @mqtt_options
 @click.pass_obj

@@ -66,13 +66,23 @@ def job_ids(*statuses: str) -> Suggest:
     return suggest
 
 
+def task_options(context: click.Context, incomplete: str) -> Suggestions:
+    """Offer options for parameters that earlier jobs of the task had."""
+    names = (name.removesuffix("=").replace("_", "-") for name in _parameters(context))
+    return _fitting((f"--{name}" for name in names), incomplete)
+
+
 def task_parameters(context: click.Context, _parameter: click.Parameter, incomplete: str) -> Suggestions:
     """Offer names of parameters that earlier jobs of the task had; its schema would cost an import."""
+    return _fitting(_parameters(context), incomplete)
+
+
+def _parameters(context: click.Context) -> list[str]:
     from clworker.core import glance
 
     # With an option that still wants its value, click puts no argument into its place.
     task = context.params.get("task") or next(iter(context.args), None)
-    return _fitting(glance.parameters(task), incomplete) if task else []
+    return glance.parameters(task) if task else []
 
 
 def _fitting(choices: Iterable[str], incomplete: str) -> Suggestions:

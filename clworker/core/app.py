@@ -6,8 +6,8 @@ Imports stand inside the functions here: a command pays at start-up for what it 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from clworker.core.errors import ClworkerError
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from clworker.core.roll_call import Cleared
     from clworker.core.settings import BrokerSettings, LogSettings, Settings, TaskSettings
     from clworker.core.store.store import Store
-    from clworker.core.tasks.discovery import Discovery, TaskInfo
+    from clworker.core.tasks.discovery import TaskInfo
+    from clworker.core.tasks.plugins import Plugins
 
 AnySettings = TypeVar("AnySettings", bound="LogSettings")
 
@@ -58,29 +59,35 @@ def open_store(settings: Settings) -> Iterator[Store]:
         store.close()
 
 
+def open_plugins(settings: TaskSettings) -> Plugins:
+    """Discover the task plugins; a child process holds them until they are closed. Raises PluginHostFailed."""
+    from clworker.core.tasks.plugins import Plugins
+
+    return Plugins(settings.plugin_timeout)
+
+
 def list_tasks(settings: TaskSettings) -> list[TaskInfo]:
     """Return every task plugin that is installed, whatever its state. Raises PluginHostFailed."""
-
-    import asyncio
-
-    async def found() -> list[TaskInfo]:
-        async with _plugins(settings) as discovery:
-            return discovery.tasks
-
-    return asyncio.run(found())
+    with open_plugins(settings) as plugins:
+        return plugins.tasks
 
 
 def describe_task(settings: TaskSettings, task_type: str) -> list[dict[str, Any]]:
     """Return the parameters of one task. Raises TaskUnknown, or UsageFault when it is broken."""
-    answer = _ask_task(settings, task_type, {"type": "describe", "task_type": task_type})
-    parameters: list[dict[str, Any]] = answer["params"]
-    return parameters
+    with open_plugins(settings) as plugins:
+        return plugins.describe(task_type)
 
 
 def list_jobs(settings: Settings, wanted: JobFilter) -> list[ComputeJob]:
-    """Return the jobs that match, newest first. Raises StoreUnavailable."""
+    """Return the jobs that match, newest first; when none does, a warning names what may have been meant.
+
+    Raises StoreUnavailable.
+    """
     with open_store(settings) as store:
-        return store.jobs.matching(wanted)
+        found = store.jobs.matching(wanted)
+        if not found and (wanted.task_type or wanted.worker_id):
+            _warn_of_slips(wanted, *store.jobs.names_in_use())
+        return found
 
 
 def show_job(settings: Settings, prefix: str) -> tuple[ComputeJob, list[Attempt]]:
@@ -90,11 +97,17 @@ def show_job(settings: Settings, prefix: str) -> tuple[ComputeJob, list[Attempt]
         return job, store.jobs.attempts(job.job_id)
 
 
-def submit_job(settings: Settings, request: JobRequest, on_queued: Callable[[ComputeJob], None]) -> ComputeJob:
+def submit_job(
+    settings: Settings,
+    request: JobRequest,
+    on_queued: Callable[[ComputeJob], None],
+    plugins: Plugins | None = None,
+) -> ComputeJob:
     """Check, stage and queue a job, and tell the other programs.
 
     ``on_queued`` is called as soon as the job is in the queue, before the broker is waited
-    for. Raises UsageFault, StagingFailed and StoreUnavailable, leaving nothing behind.
+    for. ``plugins``, if they are open already, are asked and closed.
+    Raises UsageFault, StagingFailed and StoreUnavailable, leaving nothing behind.
     """
     from clworker.core import submission
     from clworker.core.models import ComputeJobStatus
@@ -102,13 +115,8 @@ def submit_job(settings: Settings, request: JobRequest, on_queued: Callable[[Com
     from clworker.core.presence.messages import JobEvent
 
     submission.check_inputs(request.inputs)
-    question = {
-        "type": "prepare",
-        "task_type": request.task_type,
-        "texts": dict(request.texts),
-        "inputs": len(request.inputs),
-    }
-    answer = _ask_task(settings, request.task_type, question)
+    with plugins or open_plugins(settings) as asked:
+        answer = asked.prepare(request.task_type, dict(request.texts), len(request.inputs))
     prepared = submission.PreparedParams(answer["params"], answer["takes_files"], answer["format"])
     with open_store(settings) as store:
         job = submission.submit(settings, store, request, prepared)
@@ -221,6 +229,19 @@ def log_internal_error(failure: Exception) -> None:
     logging.getLogger("clworker").error("internal error", exc_info=failure)
 
 
+def _warn_of_slips(wanted: JobFilter, task_types: Collection[str], worker_ids: Collection[str]) -> None:
+    import logging
+
+    from clworker.core.suggestions import did_you_mean
+
+    for name, known, said in (
+        (wanted.task_type, task_types, "no job is of this task type"),
+        (wanted.worker_id, worker_ids, "no worker is known by this name"),
+    ):
+        if name and name not in known and (hint := did_you_mean(name, known)):
+            logging.getLogger("clworker").warning(said, extra={"name_given": name, "hint": hint})
+
+
 def _tell_round(settings: Settings, result: Round, on_done: Callable[[Round], None]) -> None:
     from clworker.core import caretaker
 
@@ -252,27 +273,3 @@ def _names_with_locks() -> set[str]:
             return {record.worker_id for record in store.instances.live() if record.alive and record.role == Role.RUN}
     except ClworkerError:
         return set()
-
-
-def _ask_task(settings: TaskSettings, task_type: str, request: dict[str, Any]) -> dict[str, Any]:
-    import asyncio
-
-    from clworker.core.tasks.selection import find_ready_task
-
-    async def answer() -> dict[str, Any]:
-        async with _plugins(settings) as discovery:
-            find_ready_task(discovery.tasks, task_type)
-            return await discovery.host.ask(request)
-
-    return asyncio.run(answer())
-
-
-@asynccontextmanager
-async def _plugins(settings: TaskSettings) -> AsyncIterator[Discovery]:
-    from clworker.core.tasks.discovery import PluginHost, discover
-
-    discovery = await discover(lambda: PluginHost("clworker.core.tasks.host"), settings.plugin_timeout)
-    try:
-        yield discovery
-    finally:
-        await discovery.host.end()

@@ -62,7 +62,7 @@ class Decoder:
             if len(self._buffer) < end:
                 return
             try:
-                message = json.loads(self._buffer[_LENGTH.size : end])
+                message = json.loads(self._buffer[_LENGTH.size : end].decode())
             except RecursionError:
                 raise ValueError("it is nested too deeply") from None
             if not isinstance(message, dict):

@@ -8,6 +8,7 @@ from clworker.core.models import WorkerRecord, WorkerView
 from clworker.core.presence.retained import Retained, RetainedMessages
 from clworker.core.settings import BrokerSettings
 from clworker.core.store.identity import Role
+from clworker.core.suggestions import did_you_mean
 
 HEARTBEATS = 3
 """So many heartbeats a worker may be silent before its message counts as stale."""
@@ -74,7 +75,8 @@ def clear(
         for worker_id in wanted:
             live = _sign_of_life(worker_id, spoke, holds_lock)
             if worker_id not in present:
-                result.append(Cleared(worker_id, "nothing", "no message stands there", None))
+                reason = "; ".join(filter(None, ["no message stands there", did_you_mean(worker_id, standing)]))
+                result.append(Cleared(worker_id, "nothing", reason, None))
             elif live is not None and not force:
                 result.append(_told(standing[worker_id], "kept", live))
             else:

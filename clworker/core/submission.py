@@ -40,7 +40,8 @@ def check_inputs(inputs: Sequence[Path]) -> None:
             if stat.S_ISREG(status.st_mode):  # to open a pipe or a device would do something to it
                 os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
         except FileNotFoundError:
-            raise UsageFault(f"input file not found: {path}") from None
+            remark = f"; a parameter is given with -p {path}" if "=" in path.name else ""
+            raise UsageFault(f"input file not found: {path}{remark}") from None
         except (OSError, ValueError) as failure:
             reason = getattr(failure, "strerror", None) or str(failure)
             raise UsageFault(f"input file cannot be read: {path}: {reason}") from failure

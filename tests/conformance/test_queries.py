@@ -39,7 +39,7 @@ def listed(bench: Bench, wanted: JobFilter) -> list[str]:
     return [job.job_id for job in bench.store.jobs.matching(wanted)]
 
 
-def test_lists_are_newest_first_and_filters_add_up(crowded: Bench) -> None:
+def test_lists_are_newest_first_wherever_the_jobs_are_and_filters_add_up(crowded: Bench) -> None:
     newest = ["new-error", "new-completed", "new-processing", "new-queued", "old-09999", "old-09998"]
     assert listed(crowded, JobFilter(limit=6)) == newest
     assert listed(crowded, JobFilter(limit=1)) == newest[:1]
@@ -53,6 +53,17 @@ def test_lists_are_newest_first_and_filters_add_up(crowded: Bench) -> None:
     assert listed(crowded, JobFilter(since_ms=20_002)) == ["new-error", "new-completed"]
     assert listed(crowded, JobFilter(status="queued", since_ms=20_001)) == []
     assert listed(crowded, JobFilter(task_type="unheard-of")) == []
+
+    # Those of one status, behind two thousand newer ones of another.
+    late = [{"job_id": f"late-{number}", "status": "queued", "created_at": 30_000} for number in range(2000)]
+    databases.insert(crowded.path, late)
+    assert listed(crowded, JobFilter(status="completed", limit=3)) == ["new-completed", "old-09999", "old-09998"]
+    assert listed(crowded, JobFilter(status="error", limit=3)) == ["new-error", "old-09990", "old-09980"]
+    assert len(listed(crowded, JobFilter(status="completed", limit=20_000))) == 9001
+    assert listed(crowded, JobFilter(status="queued", limit=2)) == ["late-1999", "late-1998"]
+    assert listed(crowded, JobFilter(status="queued", limit=2001))[-1] == "new-queued"
+    assert listed(crowded, JobFilter(status="completed", task_type=TASK, limit=2)) == ["new-completed", "old-09998"]
+    assert listed(crowded, JobFilter(status="completed", since_ms=9999)) == ["new-completed", "old-09999"]
 
 
 def test_one_queued_job_is_found_behind_ten_thousand_finished(crowded: Bench) -> None:
@@ -100,6 +111,26 @@ def test_what_no_id_begins_with_is_not_found(named: Bench) -> None:
     for prefix in NOT_FOUND:
         with pytest.raises(JobNotFound, match="no job has the id"):
             named.store.jobs.find(prefix)
+
+
+SLIPS = {
+    "3f2b": "did you mean '3f2a'?",
+    "3F2A9": "did you mean '3f2a9'?",
+    "f32a9c": "did you mean '3f2a9c'?",
+    "3f2a9c41-x": "did you mean '3f2a9c41'?",
+    "77e1": "did you mean '77e0' or '77e2'?",
+    "zzzz": "'clworker jobs' lists them",
+}
+
+
+def test_a_slip_in_an_id_is_answered_with_the_nearest(bench: Bench) -> None:
+    others = [{"job_id": f"{number:08}"} for number in range(300)]
+    ids = [{"job_id": job_id} for job_id in ("77e0aaaa", "77e2aaaa", "3f2a9c41", b"3f2a\xff")]
+    databases.insert(bench.path, [*others, *ids])
+    for typed, answer in SLIPS.items():
+        with pytest.raises(JobNotFound) as caught:
+            bench.store.jobs.find(typed)
+        assert str(caught.value) == f"no job has the id {typed!r} or an id that begins so; {answer}"
 
 
 def test_an_ambiguous_beginning_names_some_candidates(named: Bench) -> None:

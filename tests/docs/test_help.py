@@ -6,13 +6,13 @@ import shlex
 import click
 import pytest
 
+from clworker.cli.invocation import Invocation
 from clworker.cli.lazy import LazyGroup
 from clworker.core.errors import SettingsError
 from clworker.core.settings import load_settings
 from tests.support.commands import all_commands
 
 COMMANDS = dict(all_commands())
-LEAVES = [path for path, command in COMMANDS.items() if not isinstance(command, click.Group)]
 OPTIONS = [
     (path, option)
     for path, command in COMMANDS.items()
@@ -27,27 +27,54 @@ def test_a_purpose_in_one_line_that_fits(path: str) -> None:
     assert purpose.endswith(".") and purpose[0].isupper() and len(purpose) <= 70
 
 
-@pytest.mark.parametrize("path", LEAVES)
+@pytest.mark.usefixtures("command")  # which puts logging back in order
+@pytest.mark.parametrize("path", COMMANDS)
 def test_two_examples_that_parse(path: str) -> None:
-    examples = [line.strip() for line in (COMMANDS[path].help or "").partition("Examples:")[2].splitlines()]
+    examples = [line.strip() for line in (COMMANDS[path].epilog or "").partition("Examples:")[2].splitlines()]
     examples = [line for line in examples if line]
     assert len(examples) >= 2
     for example in examples:
         command: click.Command = COMMANDS["clworker"]
         program, *args = shlex.split(example)
         assert program == "clworker"
-        context = command.make_context("clworker", args, resilient_parsing=False)
-        while isinstance(command, click.Group):
-            name, inner, args = command.resolve_command(context, [*context._protected_args, *context.args])
-            assert inner is not None
-            command, context = inner, inner.make_context(name, list(args), parent=context)
-        assert command is COMMANDS[path]
+        context = command.make_context("clworker", args, obj=Invocation({}))
+        try:
+            while isinstance(command, click.Group):
+                name, inner, args = command.resolve_command(context, [*context._protected_args, *context.args])
+                assert inner is not None
+                command, context = inner, inner.make_context(name, list(args), parent=context)
+        except click.exceptions.Exit as asked_for_help:
+            assert asked_for_help.exit_code == 0
+        finally:
+            context.close()
+        assert isinstance(COMMANDS[path], click.Group) or command is COMMANDS[path]
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_the_layout_fits_a_terminal_of_80_columns(path: str) -> None:
+    context = click.Context(COMMANDS[path], info_name=path, terminal_width=80)
+    lines = COMMANDS[path].get_help(context).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines.index("  Examples:") > lines.index("Options:")
 
 
 @pytest.mark.parametrize(("path", "option"), OPTIONS, ids=[f"{path} {option.opts[-1]}" for path, option in OPTIONS])
-def test_every_option_has_help_and_names_its_variable(path: str, option: click.Option) -> None:
+def test_every_option_tells_its_meaning_its_variable_and_its_default(path: str, option: click.Option) -> None:
     assert option.help
-    assert variable_of(option) in (option.help or "")
+    if option.opts in (["--version"], ["-p"]):
+        return
+    meaning, _, facts = option.help.partition(" [")
+    assert meaning.endswith(".") and facts.endswith("]")
+    variables, default, *_ = facts.removesuffix("]").split("; ")
+    assert default
+    expected = variable_of(option) or option.envvar
+    assert expected in variables.split(", ")
+
+
+@pytest.mark.parametrize(("path", "option"), OPTIONS, ids=[f"{path} {option.opts[-1]}" for path, option in OPTIONS])
+def test_an_option_with_a_unit_names_it(path: str, option: click.Option) -> None:
+    unit = {"SECONDS": "second", "MIB": "MiB", "AGE": "2h"}.get(option.metavar or "", "")
+    assert unit.lower() in (option.help or "").lower()
 
 
 def variable_of(option: click.Option) -> str:

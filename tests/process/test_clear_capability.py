@@ -44,10 +44,16 @@ def actions(listing: list[dict[str, Any]]) -> dict[str, str]:
 
 def test_a_silent_worker_is_cleared_and_told(clear: InProcess, broker: Broker, stand: Any) -> None:
     stand(silent=capability("silent"), other=capability("other"))
-    result = clear.ok("clear-capability", "silent", "nobody", "silent", "-f", "json", CL_SERVER_DIR=None)
+    result = clear.ok("clear-capability", "silent", "nobody", "othre", "silent", "-f", "json", CL_SERVER_DIR=None)
     told = json.dumps(capability("silent"))
     assert result.json == [
         {"worker_id": "nobody", "action": "nothing", "reason": "no message stands there", "payload": None},
+        {
+            "worker_id": "othre",
+            "action": "nothing",
+            "reason": "no message stands there; did you mean 'other'?",
+            "payload": None,
+        },
         {"worker_id": "silent", "action": "cleared", "reason": None, "payload": told},
     ]
     assert result.stderr == ""

@@ -18,6 +18,8 @@ OFFERS = {
     "jobs submit image_resize ": FILES,
     "jobs submit image_resize ph": {"photo.jpg"},
     "jobs submit image_resize -p w": {"width="},
+    "jobs submit image_resize --wid": {"--width"},
+    "jobs submit image_resize --width 8 ph": {"photo.jpg"},
     "jobs submit image_resize --output-dir ": {"folder"},
     "jobs --status q": {"queued"},
     "jobs list --status=q": {"queued"},

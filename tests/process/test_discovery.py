@@ -132,6 +132,8 @@ def test_strict_and_one_task(program: Program, plugins: PluginFolder) -> None:
         "required": True,
         "default": None,
         "range": ">= 1, <= 9",
+        "choices": None,
+        "unit": None,
         "meaning": "How wide",
     }
     assert (typed["mode"]["required"], typed["mode"]["default"]) == (False, "fast")

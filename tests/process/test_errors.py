@@ -21,12 +21,24 @@ SECRET = "hunter2"
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        ([], ["Missing command", "'clworker --help'"]),
+        ([], ["Missing command; commands: ", "jobs, list-tasks", "'clworker --help'"]),
+        (["--log-level", "INFO"], ["Missing command", "'clworker --help'"]),
         (["job"], ["no such command 'job'", "did you mean 'jobs'?", "'clworker --help'"]),
         (["jobs", "sumbit"], ["no such command 'sumbit'", "did you mean 'submit'?", "'clworker jobs --help'"]),
+        (["submit", "image_resize"], ["no such command 'submit'; did you mean 'clworker jobs submit'?"]),
+        (["jobs", "workers"], ["no such command 'workers'; did you mean 'clworker workers'?; see 'clworker jobs"]),
+        (["jobs", "--json"], ["No such option '--json'; see 'clworker jobs list --help'"]),
         (["xyz"], ["no such command 'xyz'", "jobs, list-tasks, once"]),
         (["jobs", "--statu", "error"], ["--statu", "--status", "'clworker jobs list --help'"]),
         (["once", "--nonsense"], ["--nonsense", "'clworker once --help'"]),
+        (["run", "--helpp"], ["'--helpp'; did you mean '--help'?; see 'clworker run --help'"]),
+        (["jobs", "--log-level", "DEBUG"], ["it comes before the command: 'clworker --log-level … jobs list'"]),
+        (["run", "--version"], ["it comes before the command: 'clworker --version … run'"]),
+        (["--strict", "list-tasks"], ["it comes after its command: 'clworker list-tasks --strict'"]),
+        (["--status", "error"], ["it comes after its command: 'clworker jobs list --status'"]),
+        (["jobs", "--wait", "submit"], ["it comes after its command: 'clworker jobs submit --wait'"]),
+        (["help", "sumbit"], ["no such command 'sumbit'"]),
+        (["list-tasks", "image_rezise"], ["did you mean 'image_resize'?"]),
         (["jobs", "--status", "done"], ["'done'", "completed"]),
         (["jobs", "--since", "yesterday"], ["'yesterday'", "2h"]),
         (["jobs", "--limit", "0"], ["--limit"]),
@@ -43,6 +55,28 @@ def test_usage_errors(command: InProcess, args: list[str], words: list[str]) -> 
     (error,) = command.refused(2, *args)
     for word in words:
         assert word in error
+
+
+@pytest.mark.parametrize("args", [["help"], ["help", "jobs"], ["jobs", "help"], ["help", "jobs", "submit"]])
+def test_help_is_a_command_too(command: InProcess, args: list[str]) -> None:
+    path = [word for word in args if word != "help"]
+    assert command.ok(*args).stdout == command.ok(*path, "--help").stdout != ""
+
+
+def test_a_wrong_variable_is_named_and_no_option(command: InProcess) -> None:
+    (error,) = command.refused(2, "jobs", CLWORKER_SINCE="2x")
+    assert error.startswith("Invalid value for the variable CLWORKER_SINCE: '2x' is not an age such as 90s")
+    (error,) = command.refused(2, "jobs", "--since", "3x", CLWORKER_SINCE="2x")
+    assert error.startswith("Invalid value for '--since': '3x' is not an age")
+
+
+def test_an_empty_list_says_which_name_may_have_been_meant(command: InProcess, database: Path) -> None:
+    databases.create(database, "current")
+    databases.insert(database, [{"task_type": "image_resize"}, {"job_id": "b", "task_type": b"image_resize"}])
+    for task_type, hint in (("image_resise", "did you mean 'image_resize'?"), ("audio", None)):
+        result = command.ok("jobs", "--task", task_type, "-f", "json")
+        assert result.json == []
+        assert [line["hint"] for line in result.log] == ([hint] if hint else [])
 
 
 @pytest.mark.parametrize(

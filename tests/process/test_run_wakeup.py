@@ -58,6 +58,7 @@ def test_a_commit_of_another_process_wakes_the_worker_which_empties_the_queue_in
         ),
     )
     worker.wait_for_jobs(*age_and_priority)
+    worker.wait_for("job completed", job_id="last")
     assert _ended(worker) == ["alone", "first", "second", "third", "fourth", "last"]
 
 

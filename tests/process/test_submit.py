@@ -110,6 +110,7 @@ def test_values_of_parameters(command: InProcess, plugins: PluginFolder) -> None
     ("args", "words"),
     [
         ((*RESIZE, "gone.jpg"), ["not found", "gone.jpg"]),
+        (("image_resize", "photo.jpg", "width=8"), ["not found: width=8; a parameter is given with -p width=8"]),
         ((*RESIZE, "."), ["folder"]),
         ((*RESIZE, "photo.jpg", "gone\x1b[31m"), [r"gone\x1b[31m"]),
         ((*RESIZE,), ["at least one input"]),

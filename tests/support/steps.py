@@ -7,6 +7,7 @@ the next. For a process that is there to be killed: an audit hook stays until it
 import itertools
 import os
 import signal
+import sqlite3
 import sys
 from typing import Any
 
@@ -25,7 +26,7 @@ _FILE_EVENTS = {
     "sqlite3.connect",
     "subprocess.Popen",
 }
-_READING = {"BEGIN", "PRAGMA", "SELECT"}
+_READING = {"BEGIN", "COMMIT", "PRAGMA", "ROLLBACK", "SELECT"}
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
@@ -67,15 +68,18 @@ class Steps:
             self.take(f"open {arguments[0]}")
 
     def _watch_database(self) -> None:
-        def before(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        def before(statement: str) -> None:
             words = statement.split()[:3]
             if words[0] not in _READING:
                 self.take(" ".join(words))
+
+        def trace(connection: sqlite3.Connection, _record: Any) -> None:
+            connection.set_trace_callback(before)
 
         def at_commit(connection: sa.Connection) -> None:
             if not connection.get_execution_options().get("clworker_read_only"):
                 self.take("COMMIT")
 
-        sa.event.listen(sa.Engine, "before_cursor_execute", before)
+        sa.event.listen(sa.Pool, "connect", trace)
         sa.event.listen(sa.Engine, "commit", at_commit)
         sa.event.listen(sa.Engine, "rollback", lambda *_: self.take("ROLLBACK"))

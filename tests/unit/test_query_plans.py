@@ -1,6 +1,7 @@
 """Every statement of the store finds its rows by an index, over both generations of ``jobs``."""
 
 import re
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ import sqlalchemy as sa
 
 from clworker.core.errors import JobNotFound
 from clworker.core.models import Cause, JobFilter, Outcome
+from clworker.core.store import jobs
 from clworker.core.store.identity import LockFile
 from clworker.core.store.store import Store
 from tests.support import databases
@@ -40,18 +42,22 @@ def explained(store: Store) -> Iterator[dict[str, list[str]]]:
     """Collect the plan of every statement that is executed in the block."""
     plans: dict[str, list[str]] = {}
 
-    def explain(
-        connection: sa.Connection, _cursor: Any, statement: str, values: Any, _context: Any, many: bool
-    ) -> None:
-        if statement.split()[0] in ("SELECT", "UPDATE", "DELETE"):
-            driver = connection.connection.driver_connection
-            assert driver is not None
-            first = values[0] if many else values
-            plans[statement] = [row[3] for row in driver.execute(f"EXPLAIN QUERY PLAN {statement}", first)]
+    connection = sqlite3.connect(store.database.path)
 
-    sa.event.listen(store.database.engine, "before_cursor_execute", explain)
-    yield plans
-    sa.event.remove(store.database.engine, "before_cursor_execute", explain)
+    def explain(statement: str) -> None:
+        if statement.split()[0] in ("SELECT", "UPDATE", "DELETE"):
+            plans[statement] = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}")]
+
+    def trace(driver: sqlite3.Connection, _record: Any) -> None:
+        driver.set_trace_callback(explain)
+
+    sa.event.listen(store.database.engine, "connect", trace)
+    store.database.close()  # so that the block begins with a connection that is traced
+    try:
+        yield plans
+    finally:
+        sa.event.remove(store.database.engine, "connect", trace)
+        connection.close()
 
 
 def scans(plans: dict[str, list[str]]) -> set[str]:
@@ -134,3 +140,13 @@ def test_a_list_walks_the_index_of_creation_and_sorts_nothing(store: Store, want
     with explained(store) as plans:
         store.jobs.matching(wanted)
     assert [set(plan) for plan in plans.values()] == [LISTED_BY_AGE]
+
+
+def test_a_list_of_a_status_with_many_jobs_reads_the_newest_first(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "_WINDOW", 80)
+    with explained(store) as plans:
+        found = store.jobs.matching(JobFilter(status="error", limit=20))
+    assert [job.created_at for job in found] == [399 - 4 * n for n in range(20)]
+    assert not any("B-TREE" in step for plan in plans.values() for step in plan)

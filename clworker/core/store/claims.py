@@ -16,6 +16,7 @@ from clworker.core.clock import now_ms
 from clworker.core.errors import ClaimLost, InstanceEnded, StoreUnavailable
 from clworker.core.models import Cause, Claim, ComputeJobStatus, Death, Ending, Outcome, Return
 from clworker.core.store.database import Database
+from clworker.core.store.prepared import Prepared, PreparedForMany
 from clworker.core.store.queue import Choice, Queue
 from clworker.core.store.schema import JobsTable, attempts, instances
 
@@ -49,20 +50,27 @@ class Claims:
     def __init__(self, database: Database, jobs: JobsTable) -> None:
         self._database = database
         self._jobs = jobs
-        self._queue = Queue(jobs)
-        held = (
+        dialect = database.engine.dialect
+        self._queue = Queue(jobs, dialect)
+        held: sa.Select[Any] = (
             sa.select(attempts.c.token)
             .join(jobs.table, jobs.columns.job_id == attempts.c.job_id)
             .where(
                 attempts.c.ended_at.is_(None),
-                jobs.columns.status == str(ComputeJobStatus.PROCESSING),
+                jobs.stands_at(ComputeJobStatus.PROCESSING),
                 jobs.columns.started_at == attempts.c.started_at,
             )
         )
-        self._held_of_these = held.where(attempts.c.token.in_(sa.bindparam("tokens", expanding=True)))
+        self._held_of_these = PreparedForMany(held, attempts.c.job_id, dialect)
         self._held_by = held.where(attempts.c.instance == sa.bindparam("instance"))
-        self._ended_at = sa.select(instances.c.ended_at).where(instances.c.instance == sa.bindparam("instance"))
-        self._end_job = self._ending_of_jobs()
+        self._ending = Prepared(
+            sa.select(instances.c.instance).where(
+                instances.c.instance == sa.bindparam("instance"), instances.c.ended_at.is_not(None)
+            ),
+            dialect,
+        )
+        self._end_job = Prepared(self._ending_of_jobs(), dialect)
+        self._end_attempt = Prepared(_END_ATTEMPT, dialect)
 
     def claim(self, instance: str, task_types: Sequence[str], limit: int = 1, choose: Choice = len) -> list[Claim]:
         """Claim up to ``limit`` queued jobs of these types, best first; as many as ``choose`` wants of them.
@@ -94,7 +102,7 @@ class Claims:
             settled = self._settle(connection, settlements)
             if limit < 1:
                 return Exchange(settled)
-            if connection.scalar(self._ended_at, {"instance": instance}) is not None:
+            if self._has_ended(connection, instance):
                 return Exchange(settled, ended=True)
             return Exchange(settled, self._queue.take(connection, instance, task_types, limit, choose))
 
@@ -135,7 +143,7 @@ class Claims:
     def abandon(self, claim: Claim) -> None:
         """Close the attempt of a claim that is lost; the job is left alone. Raises StoreUnavailable."""
         with self._database.write() as connection:
-            close_attempts(connection, Cause.SUPERSEDED, None, attempts.c.token == claim.token)
+            close_attempt(connection, Cause.SUPERSEDED, claim)
 
     def held(self, instance: str) -> frozenset[str]:
         """Return the tokens of the claims that the instance still holds."""
@@ -151,7 +159,7 @@ class Claims:
         for settlement in settlements:
             if settlement.claim.token not in held:
                 results.append(_loss_of(settlement.claim))
-                close_attempts(connection, Cause.SUPERSEDED, None, attempts.c.token == settlement.claim.token)
+                close_attempt(connection, Cause.SUPERSEDED, settlement.claim)
                 continue
             try:
                 ending = settlement.conclude()
@@ -166,8 +174,8 @@ class Claims:
 
     def _record(self, connection: sa.Connection, endings: Sequence[tuple[Claim, Ending]]) -> None:
         now = now_ms()
-        connection.execute(self._end_job, [_fields_of(claim, ending, now) for claim, ending in endings])
-        connection.execute(_END_ATTEMPT, [_closing(claim.token, ending, now) for claim, ending in endings])
+        self._end_job.run_each(connection, [_fields_of(claim, ending, now) for claim, ending in endings])
+        self._end_attempt.run_each(connection, [_closing(claim, ending, now) for claim, ending in endings])
 
     def _ending_of_jobs(self) -> sa.Update:
         """Return the update that ends a run of a job; NULL leaves the progress and the retries as they are."""
@@ -176,7 +184,7 @@ class Claims:
             self._jobs.table.update()
             .where(
                 columns.job_id == sa.bindparam("which"),
-                columns.status == str(ComputeJobStatus.PROCESSING),
+                self._jobs.stands_at(ComputeJobStatus.PROCESSING),
                 columns.started_at == sa.bindparam("witness"),
             )
             .values(
@@ -192,13 +200,14 @@ class Claims:
             )
         )
 
+    def _has_ended(self, connection: sa.Connection, instance: str) -> bool:
+        return bool(self._ending.run(connection, instance=instance))
+
     def _held(self, connection: sa.Connection, claims: Sequence[Claim]) -> frozenset[str]:
-        if not claims:
-            return frozenset()
-        return frozenset(connection.scalars(self._held_of_these, {"tokens": [claim.token for claim in claims]}))
+        return frozenset(token for (token,) in self._held_of_these.run(connection, [claim.job_id for claim in claims]))
 
     def _prove(self, connection: sa.Connection, claim: Claim) -> None:
-        if not self._held(connection, [claim]):
+        if claim.token not in self._held(connection, [claim]):
             raise _loss_of(claim)
 
 
@@ -228,20 +237,25 @@ def _fields_of(claim: Claim, ending: Ending, now: int) -> dict[str, Any]:
     }
 
 
+def _is_attempt(job_id: Any, token: Any) -> sa.ColumnElement[bool]:
+    return sa.and_(attempts.c.job_id == job_id, attempts.c.token == token)
+
+
 _CLOSING = ("ended_at", "cause", "signal", "exit_code", "peak_memory_kib")
+"""What is written of an attempt that is over."""
+
 _END_ATTEMPT = (
     attempts.update()
-    .where(attempts.c.token == sa.bindparam("which"), attempts.c.ended_at.is_(None))
-    .values(
-        {name: sa.bindparam(f"new_{name}") for name in ("ended_at", "cause", "signal", "exit_code", "peak_memory_kib")}
-    )
+    .where(_is_attempt(sa.bindparam("which"), sa.bindparam("held_token")), attempts.c.ended_at.is_(None))
+    .values({name: sa.bindparam(f"new_{name}") for name in _CLOSING})
 )
 
 
-def _closing(token: str, ending: Ending, now: int) -> dict[str, Any]:
+def _closing(claim: Claim, ending: Ending, now: int) -> dict[str, Any]:
     death = ending.death or Death()
     return {
-        "which": token,
+        "which": claim.job_id,
+        "held_token": claim.token,
         "new_ended_at": now,
         "new_cause": str(ending.cause),
         "new_signal": death.signal,
@@ -258,11 +272,16 @@ def update_held(connection: sa.Connection, jobs: JobsTable, claim: Claim, **fiel
             jobs.table.update()
             .where(
                 jobs.columns.job_id == claim.job_id,
-                jobs.columns.status == str(ComputeJobStatus.PROCESSING),
+                jobs.stands_at(ComputeJobStatus.PROCESSING),
                 jobs.columns.started_at == claim.started_at,
             )
             .values(**values)
         )
+
+
+def close_attempt(connection: sa.Connection, cause: Cause, claim: Claim) -> None:
+    """Close the attempt of a claim, if it is still open, saying why it ended."""
+    close_attempts(connection, cause, None, _is_attempt(claim.job_id, claim.token))
 
 
 def close_attempts(connection: sa.Connection, cause: Cause, death: Death | None, which: sa.ColumnElement[bool]) -> None:

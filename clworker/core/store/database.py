@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Protocol
 
 import sqlalchemy as sa
@@ -51,6 +52,7 @@ class Database:
         self._busy_timeout = busy_timeout
         self._files = DatabaseFiles(self.path)
         self._transactions = 0
+        self._idle: list[sa.Connection] = []
         self._turn = threading.Condition()
         self._doubted = False
         self._log_was_lost = False
@@ -64,7 +66,6 @@ class Database:
             connect_args={"timeout": busy_timeout},
         )
         sa.event.listen(self.engine, "connect", lambda connection, _record: self._prepare(connection))
-        sa.event.listen(self.engine, "begin", _begin)
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
@@ -73,19 +74,32 @@ class Database:
         Raises StoreUnavailable when the database does not answer or cannot be written,
         DatabaseLost when no waiting helps, and UsageFault for values that it refuses.
         """
-        with self._failures_in_words(), self._sound_files(), self.engine.begin() as connection:
+        with self._failures_in_words(), self._sound_files(), self._transaction("BEGIN IMMEDIATE") as connection:
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """Open a transaction that sees one state of the database and locks nobody out."""
-        with (
-            self._failures_in_words(),
-            self._sound_files(),
-            self.engine.connect().execution_options(clworker_read_only=True) as connection,
-            connection.begin(),
-        ):
+        with self._failures_in_words(), self._sound_files(), self._transaction("BEGIN") as connection:
             yield connection
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[sa.Connection]:
+        """Run one on a connection that was kept, or on a new one; after a failure it is not kept."""
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self.engine.connect()
+        try:
+            with connection.begin():
+                # SQLAlchemy's begin does nothing here, since the driver has been told to keep out of the way.
+                driver: Any = connection.connection.driver_connection
+                driver.execute(begin).close()
+                yield connection
+        except BaseException:
+            connection.close()
+            raise
+        self._idle.append(connection)
 
     def prove_writable(self) -> None:
         """Begin and end a transaction that writes nothing. Raises StoreUnavailable."""
@@ -94,8 +108,16 @@ class Database:
 
     def close(self) -> None:
         """Close every connection; the database can be used again afterwards."""
-        self.engine.dispose()
+        self._disconnect()
         self._files.forget()
+
+    def _release_idle(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
+
+    def _disconnect(self) -> None:
+        self._release_idle()
+        self.engine.dispose()
 
     @contextmanager
     def _sound_files(self) -> Iterator[None]:
@@ -122,10 +144,10 @@ class Database:
             follower.pause()
         if self._files.has_log():
             with held_open(self.path):
-                self.engine.dispose()
+                self._disconnect()
         else:
             self._write_back()
-            self.engine.dispose()
+            self._disconnect()
             self._log_was_lost = True
         self._files.forget_log()
         self._doubted = True
@@ -134,6 +156,7 @@ class Database:
 
     def _write_back(self) -> None:
         """Move what is in a log that only its users can still see into the database."""
+        self._release_idle()
         connection = self.engine.raw_connection()
         try:
             busy, logged, written = connection.cursor().execute("PRAGMA wal_checkpoint(FULL)").fetchone()
@@ -167,10 +190,11 @@ class Database:
             yield
         except UnicodeEncodeError as failure:
             raise UsageFault(f"{failure.object!r} is no valid text: no database can hold it") from failure
-        except sa.exc.DBAPIError as failure:
-            if getattr(failure.orig, "sqlite_errorname", None) == "SQLITE_CONSTRAINT_UNIQUE":
-                raise UsageFault(f"database {self.label} refuses the row: {failure.orig}") from failure
-            raise in_words(failure.orig, self.label, self.path) from failure
+        except (sa.exc.DBAPIError, sqlite3.Error) as failure:  # of SQLAlchemy, or of a prepared statement
+            told = failure.orig if isinstance(failure, sa.exc.DBAPIError) else failure
+            if getattr(told, "sqlite_errorname", None) == "SQLITE_CONSTRAINT_UNIQUE":
+                raise UsageFault(f"database {self.label} refuses the row: {told}") from failure
+            raise in_words(told, self.label, self.path) from failure
         except sa.exc.StatementError as failure:  # not even sent: a value that JSON cannot say
             raise UsageFault(f"a value cannot be kept in the database: {failure.orig}") from failure
 
@@ -178,7 +202,7 @@ class Database:
 def _configure(connection: sqlite3.Connection, busy_timeout: float) -> None:
     connection.isolation_level = None
     # SQLite keeps whatever bytes others call text; one such row must not stop the queue.
-    connection.text_factory = lambda data: data.decode(errors="replace")
+    connection.text_factory = partial(str, encoding="utf-8", errors="replace")
     if _switched_to_wal(connection, busy_timeout) != "wal":
         raise StoreUnavailable(
             "the database cannot be switched to WAL mode; its folder must be on a local, writable file system"
@@ -213,8 +237,3 @@ def _begin_log(connection: sqlite3.Connection) -> None:
     """Write something that changes nothing, so that others who lost the old log see that a new one is in use."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     connection.execute(f"PRAGMA user_version={version}").close()
-
-
-def _begin(connection: sa.Connection) -> None:
-    read_only = connection.get_execution_options().get("clworker_read_only", False)
-    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

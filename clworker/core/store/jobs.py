@@ -1,6 +1,6 @@
 """Rows of ``jobs``: adding, finding and reading them, apart from claims."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,10 +11,15 @@ from clworker.core.models import Attempt, Cause, ComputeJob, ComputeJobStatus, J
 from clworker.core.store.database import Database
 from clworker.core.store.rows import job_of
 from clworker.core.store.schema import JobsTable, attempts, instances
+from clworker.core.suggestions import did_you_mean
 
 _LAST_CHARACTER = "\U0010ffff"
 _SHOWN_CANDIDATES = 4
+_CANDIDATES = 100
+_ALIKE = 0.75
+"""So alike must an id be to be suggested: one wrong character of four."""
 _LATEST = 1000
+_WINDOW = 1000
 _DECIDED = (Cause.COMPLETED, Cause.FAILED, Cause.TIME_LIMIT, Cause.MEMORY_LIMIT)
 
 
@@ -69,7 +74,10 @@ class Jobs:
         if len(rows) == 1:
             return job_of(rows[0])
         if not rows:
-            raise JobNotFound(f"no job has the id {prefix!r} or an id that begins so; 'clworker jobs' lists them")
+            with self._database.read() as connection:
+                hint = did_you_mean(prefix, self._beginnings_like(connection, prefix), _ALIKE)
+            hint = hint or "'clworker jobs' lists them"
+            raise JobNotFound(f"no job has the id {prefix!r} or an id that begins so; {hint}")
         some = ", ".join(job_of(row).job_id for row in rows[:_SHOWN_CANDIDATES])
         more = ", …" if len(rows) > _SHOWN_CANDIDATES else ""
         raise JobNotFound(f"several jobs have ids that begin with {prefix!r}: {some}{more}")
@@ -78,8 +86,6 @@ class Jobs:
         """Return the jobs that match, newest first."""
         columns = self._jobs.columns
         query = sa.select(*self._jobs.selected())
-        if wanted.status is not None:
-            query = query.where(columns.status == wanted.status)
         if wanted.task_type is not None:
             query = query.where(columns.task_type == wanted.task_type)
         if wanted.since_ms is not None:
@@ -88,7 +94,16 @@ class Jobs:
             query = query.where(columns.job_id.in_(_jobs_run_by(wanted.worker_id)))
         query = query.order_by(columns.created_at.desc(), columns.id.desc()).limit(wanted.limit)
         with self._database.read() as connection:
-            return [job_of(row) for row in connection.execute(query)]
+            if wanted.status is None:
+                return [job_of(row) for row in connection.execute(query)]
+            return [job_of(row) for row in self._of_status(connection, query, wanted.status, wanted.limit)]
+
+    def names_in_use(self) -> tuple[set[str], set[str]]:
+        """Return the task types of the newest jobs, and the names of the workers that are remembered."""
+        columns = self._jobs.columns
+        types = sa.select(columns.task_type).order_by(columns.created_at.desc()).limit(_LATEST)
+        with self._database.read() as connection:
+            return _texts(connection.scalars(types)), _texts(connection.scalars(sa.select(instances.c.worker_id)))
 
     def attempts(self, job_id: str) -> list[Attempt]:
         """Return the attempts at a job that are remembered, oldest first."""
@@ -123,7 +138,7 @@ class Jobs:
             place, limit = (-columns.priority, *place), (-(job.priority or 0), *limit)
         query = (
             sa.select(columns.task_type, sa.func.count().label("jobs"))
-            .where(columns.status == sa.literal_column("'queued'"), sa.tuple_(*place) < sa.tuple_(*limit))
+            .where(self._jobs.stands_at(ComputeJobStatus.QUEUED), sa.tuple_(*place) < sa.tuple_(*limit))
             .group_by(columns.task_type)
         )
         with self._database.read() as connection:
@@ -170,9 +185,47 @@ class Jobs:
             connection.execute(attempts.delete().where(attempts.c.job_id == job_id))
             return gone.rowcount > 0
 
+    def _of_status(
+        self, connection: sa.Connection, query: sa.Select[Any], status: str, limit: int
+    ) -> Sequence[sa.Row[Any]]:
+        """Return what the query finds of one status, at about the cost of the cheaper of two ways.
+
+        The index by status finds all its rows, which then have to be sorted: best for few.
+        The index by creation finds the newest first: best for many, unless all are old. So
+        wider and wider windows of the newest jobs are looked through, until one would be
+        wider than the status has rows.
+        """
+        columns = self._jobs.columns
+        by_status = columns.status == status
+        by_age = columns.status.concat("") == status  # for which no planner takes the index by status
+        window = _WINDOW
+        ids = sa.select(columns.id).where(by_status)
+        while connection.scalar(ids.offset(window - 1).limit(1)) is not None:
+            ages = sa.select(columns.created_at).order_by(columns.created_at.desc())
+            edge = connection.scalar(ages.offset(window).limit(1))
+            rows = connection.execute(query.where(by_age, columns.created_at > edge)).all()
+            if len(rows) == limit:
+                return rows
+            window *= 10
+        return connection.execute(query.where(by_status)).all()
+
+    def _beginnings_like(self, connection: sa.Connection, prefix: str) -> set[str]:
+        """Return beginnings of ids, as long as this one, that it may be a slip of: of the newest jobs, and others."""
+        columns = self._jobs.columns
+        half = prefix[: max(1, len(prefix) // 2)]
+        alike = sa.select(columns.job_id).where(columns.job_id >= half, columns.job_id < half + _LAST_CHARACTER)
+        newest = sa.select(columns.job_id).order_by(columns.created_at.desc())
+        found = [*connection.scalars(alike.limit(_CANDIDATES)), *connection.scalars(newest.limit(_CANDIDATES))]
+        return {job_id[: len(prefix)] for job_id in _texts(found)}
+
     def _one(self, connection: sa.Connection, job_id: str) -> ComputeJob | None:
         row = connection.execute(self._jobs.with_id(job_id)).one_or_none()
         return None if row is None else job_of(row)
+
+
+def _texts(values: Iterable[Any]) -> set[str]:
+    # Into a column of SQLite other programs may write what they like.
+    return {value for value in values if isinstance(value, str)}
 
 
 def _jobs_run_by(worker_id: str) -> sa.Select[tuple[str]]:

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from clworker.core.clock import now_ms
 from clworker.core.models import Cause, Claim, ComputeJob, ComputeJobStatus
-from clworker.core.store.claims import close_attempts, update_held
+from clworker.core.store.claims import close_attempt, close_attempts, update_held
 from clworker.core.store.database import Database
 from clworker.core.store.identity import current_boot_id, started_tokens
 from clworker.core.store.instances import lock_of
@@ -66,7 +66,7 @@ class Rescues:
         for row in rows:
             job = connection.execute(
                 self._jobs.with_id(row.job_id).where(
-                    self._jobs.columns.status == str(ComputeJobStatus.PROCESSING),
+                    self._jobs.stands_at(ComputeJobStatus.PROCESSING),
                     self._jobs.columns.started_at == row.started_at,
                 )
             ).one_or_none()
@@ -86,7 +86,7 @@ class Rescues:
             retries = {"retry_count": job.retry_count + 1} if started else {}
             fields = {"status": str(ComputeJobStatus.QUEUED), "progress": 0, **retries}
         update_held(connection, self._jobs, claim, **fields)
-        close_attempts(connection, Cause.RESCUED, None, attempts.c.token == claim.token)
+        close_attempt(connection, Cause.RESCUED, claim)
         return self._job(connection, job.job_id)
 
     def _job(self, connection: sa.Connection, job_id: str) -> ComputeJob:

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from clworker.core.errors import SchemaMismatch
-from clworker.core.models import ComputeJob
+from clworker.core.models import ComputeJob, ComputeJobStatus
 from clworker.core.store.database import Database
 from clworker.core.store.rows import JsonText, PlainText, readable
 
@@ -46,7 +46,8 @@ attempts = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("job_id", sa.String, nullable=False),
     sa.Column("instance", sa.String(32), nullable=False),
-    sa.Column("token", sa.String(32), nullable=False, unique=True),
+    # Without an index: found by job and token. Random values would touch a page for each claim.
+    sa.Column("token", sa.String(32), nullable=False),
     sa.Column("started_at", sa.BigInteger, nullable=False),
     sa.Column("handed_at", sa.BigInteger),
     sa.Column("ended_at", sa.BigInteger),
@@ -100,6 +101,14 @@ class JobsTable:
     @property
     def has_priority(self) -> bool:
         return "priority" in self.table.c
+
+    def stands_at(self, status: ComputeJobStatus) -> sa.ColumnElement[bool]:
+        """Return the condition on the status, spelt out rather than bound.
+
+        Only so can SQLite prove that the partial index fits. And where it might fit but for a
+        bound value, SQLite compiles the statement anew at each execution.
+        """
+        return self.table.c.status == sa.literal_column(f"'{status}'")
 
     def claim_order(self) -> list[sa.ColumnElement[Any]]:
         """Return the order of claiming: priority where there is one, then age, then id."""

@@ -8,6 +8,7 @@ from cl_ml_tools import BaseJobParams
 from pydantic import BaseModel, ValidationError
 
 from clworker.core.errors import ParamsRefused
+from clworker.core.suggestions import did_you_mean
 from clworker.core.tasks.messages import describe_exception, one_line, shortened
 
 Schema = type[BaseModel]
@@ -58,8 +59,9 @@ def parse_values(schema: Schema, texts: Mapping[str, str]) -> dict[str, Any]:
         if name in PATH_FIELDS and name in properties:
             raise ParamsRefused(f"{name} cannot be given with -p: it follows from the input files")
         if name not in properties:
-            known = ", ".join(sorted(set(properties) - set(PATH_FIELDS))) or "none"
-            raise ParamsRefused(f"the task has no parameter {name!r}; its parameters: {known}")
+            known = sorted(set(properties) - set(PATH_FIELDS))
+            hint = did_you_mean(name, known) or f"its parameters: {', '.join(known) or 'none'}"
+            raise ParamsRefused(f"the task has no parameter {name!r}; {hint}")
         values[name] = text if _is_text(properties[name]) else _json_or_text(text)
     return values
 
@@ -74,7 +76,10 @@ def check_finite(values: Mapping[str, Any]) -> None:
 
 
 def describe(schema: Schema) -> list[dict[str, Any]]:
-    """Describe each parameter: name, type, whether required, default, range and meaning."""
+    """Describe each parameter: name, type, whether required, default, range, choices, unit and meaning.
+
+    The unit is what the plugin says in ``json_schema_extra={"unit": "px"}``, else None.
+    """
     document = schema.model_json_schema()
     required = document.get("required", [])
     return [
@@ -84,6 +89,8 @@ def describe(schema: Schema) -> list[dict[str, Any]]:
             "required": name in required,
             "default": field.get("default"),
             "range": _range(field),
+            "choices": _choices(field),
+            "unit": _unit(field),
             "meaning": field.get("description", ""),
         }
         for name, field in _properties(schema).items()
@@ -152,10 +159,24 @@ def _type_name(field: Mapping[str, Any]) -> str:
 def _range(field: Mapping[str, Any]) -> str:
     words: list[str] = []
     for part in _alternatives(field):
-        choices: Sequence[Any] = part.get("enum") or ([part["const"]] if "const" in part else [])
-        if choices:
+        if choices := _listed(part):
             words.append("one of " + ", ".join(map(str, choices)))
         bounds = [f"{sign} {part[key]}" for sign, key in _BOUNDS if key in part]
         lengths = [f"{sign} {part[key]} long" for sign, key in _LENGTHS if key in part]
         words.extend([", ".join(bounds + lengths)] if bounds or lengths else [])
     return "; ".join(words)
+
+
+def _choices(field: Mapping[str, Any]) -> list[Any] | None:
+    """Return all values that there are, or None where other ones are possible too."""
+    lists = [_listed(part) for part in _alternatives(field)]
+    return [choice for choices in lists for choice in choices] if all(lists) else None
+
+
+def _listed(part: Mapping[str, Any]) -> Sequence[Any]:
+    return part.get("enum") or ([part["const"]] if "const" in part else [])
+
+
+def _unit(field: Mapping[str, Any]) -> str | None:
+    unit = field.get("unit") or field.get("units")
+    return unit if isinstance(unit, str) else None

@@ -1,10 +1,10 @@
 """Which of the discovered tasks a worker runs."""
 
-import difflib
 import logging
 from collections.abc import Sequence
 
 from clworker.core.errors import TaskUnknown, UsageFault
+from clworker.core.suggestions import did_you_mean
 from clworker.core.tasks.discovery import TaskInfo, TaskState
 
 _log = logging.getLogger("clworker.tasks")
@@ -34,14 +34,13 @@ def select_types(tasks: Sequence[TaskInfo], requested: Sequence[str]) -> list[st
 def find_task(tasks: Sequence[TaskInfo], task_type: str) -> TaskInfo:
     """Return the entry that stands for this task type: the ready one, else a broken one.
 
-    Raises TaskUnknown, which names the nearest type there is.
+    Raises TaskUnknown, which names the nearest types there are.
     """
     named = [task for task in tasks if task.task_type == task_type]
     if named:
         return min(named, key=lambda task: list(TaskState).index(task.state))
     known = sorted({task.task_type for task in tasks})
-    close = difflib.get_close_matches(task_type, known, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"installed: {', '.join(known) or 'none'}"
+    hint = did_you_mean(task_type, known) or f"installed: {', '.join(known) or 'none'}"
     raise TaskUnknown(f"no installed plugin provides the task type {task_type!r}; {hint}")
 
 

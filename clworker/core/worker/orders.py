@@ -9,8 +9,11 @@ import socket
 
 from clworker.core.frames import BlockingChannel, Message, body_of
 
-LARGEST = 32_768
-"""Bytes of an order that can wait in the queue; eight of them fit into any socket's buffer."""
+LARGEST = 8_192
+"""Bytes of an order that can wait in the queue."""
+
+_BUFFER = 212_992
+"""Bytes asked for, which any Linux grants: more than a slot may hold orders of the largest size."""
 
 _LARGE = {"type": "large"}
 
@@ -20,6 +23,7 @@ class OrderQueue:
 
     def __init__(self) -> None:
         self._write_end, self._read_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._write_end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
         # Not the other end, whose slot waits: both processes share what is set there.
         self._write_end.setblocking(False)
 
@@ -73,5 +77,5 @@ class OrderInbox:
             return None
         if not order:
             return None
-        message: Message = json.loads(order)
+        message: Message = json.loads(order.decode())
         return self._channel.receive() if message == _LARGE else message

@@ -16,7 +16,7 @@ QUICK = 0.005
 LONGEST_WAIT = 0.02
 """Seconds that a job may wait behind others in a slot."""
 
-MOST_HELD = 8
+MOST_HELD = 16
 """Jobs that a slot may hold, the one that runs among them."""
 
 _WEIGHT = 0.2

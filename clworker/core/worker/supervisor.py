@@ -230,6 +230,7 @@ class ComputeWorker:
                 self._wakeup.set()
             elif exchange is not None:
                 self._lanes.hand_out(exchange.claims)
+                self._wakeup.want_commits(len(exchange.claims) < limit)
         self._announcer.state_changed()
 
     async def _drain(self) -> None:

@@ -24,6 +24,9 @@ class WakeUp:
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
+        self.wanted = asyncio.Event()
+        """Whether a commit of others matters: not while the supervisor has all the jobs that it can take."""
+        self.wanted.set()
         self._loop = asyncio.get_running_loop()
 
     def set(self) -> None:
@@ -34,6 +37,13 @@ class WakeUp:
         """Have the supervisor look, from any thread."""
         with suppress(RuntimeError):  # the loop has ended, and with it the need to look
             self._loop.call_soon_threadsafe(self._event.set)
+
+    def want_commits(self, wanted: bool) -> None:
+        """Say whether commits of others are to wake the supervisor; those kept from it do once they are wanted."""
+        if wanted:
+            self.wanted.set()
+        else:
+            self.wanted.clear()
 
     def clear(self) -> None:
         """Forget what happened until now; to be called before looking, not after."""
@@ -67,6 +77,7 @@ async def watch_commits(database_path: str, probe: ChangeProbe, wakeup: WakeUp) 
     loop.add_reader(watch.fd, on_readable)
     try:
         while True:
+            await wakeup.wanted.wait()
             await written.wait()
             written.clear()
             if await _has_changed(probe, written):

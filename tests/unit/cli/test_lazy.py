@@ -54,6 +54,12 @@ def test_help_imports_nothing_heavy(program: Program, path: str) -> None:
     assert imported & HEAVY == set()
 
 
+def test_help_about_a_task_imports_no_plugin(program: Program) -> None:
+    printed, imported = imports(program, "jobs", "submit", "image_resize", "--help", CL_SERVER_DIR="")
+    assert "--width" in printed
+    assert imported & HEAVY == set()
+
+
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
