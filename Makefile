@@ -2,6 +2,7 @@
 # For who tries to break it: `make chaos SEED=123 SECONDS=60 WORKERS=4` has workers killed at random,
 # `make fuzz EXAMPLES=20000 SEED=1` feeds in what is hostile. The same seed does the same again.
 # For who asks how fast it is: `make bench` measures it beside other job queues.
+# For who changes a command: `make docs` writes man/ and completions/ anew.
 # Each makes its own virtual environment first.
 
 PYTHON ?= python3
@@ -15,7 +16,7 @@ ifndef SEED
 SEED := $(shell date +%s)
 endif
 
-.PHONY: demo test chaos fuzz bench clean
+.PHONY: demo test docs chaos fuzz bench clean
 
 demo: .venv/ready
 	rm -rf $(DEMO) && mkdir $(DEMO)
@@ -33,6 +34,9 @@ test: .venv-test/ready
 	.venv-test/bin/mypy
 	.venv-test/bin/lint-imports
 	.venv-test/bin/python -m pytest --numprocesses 2 --dist loadfile
+
+docs: .venv-test/ready
+	.venv-test/bin/python -m tools.docs
 
 chaos: .venv-test/ready
 	.venv-test/bin/python -m tests.chaos --seed $(SEED) --seconds $(SECONDS) --workers $(WORKERS)

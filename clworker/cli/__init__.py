@@ -3,6 +3,7 @@
 import click
 
 from clworker import __version__
+from clworker.cli import shells, suggest
 from clworker.cli.exits import run_to_exit_code
 from clworker.cli.invocation import Invocation
 from clworker.cli.lazy import LazyGroup
@@ -33,8 +34,18 @@ Examples:
     epilog=_EXAMPLES,
 )
 @click.version_option(__version__, prog_name="clworker")
-@click.option("--log-level", metavar="LEVEL", help="DEBUG, INFO, WARNING or ERROR. [LOG_LEVEL; INFO]")
-@click.option("--log-format", metavar="FORMAT", help="json, or console for people. [CLWORKER_LOG_FORMAT; json]")
+@click.option(
+    "--log-level",
+    metavar="LEVEL",
+    shell_complete=suggest.words("DEBUG", "INFO", "WARNING", "ERROR"),
+    help="DEBUG, INFO, WARNING or ERROR. [LOG_LEVEL; INFO]",
+)
+@click.option(
+    "--log-format",
+    metavar="FORMAT",
+    shell_complete=suggest.words("json", "console"),
+    help="json, or console for people. [CLWORKER_LOG_FORMAT; json]",
+)
 @click.pass_context
 def cli(context: click.Context, log_level: str | None, log_format: str | None) -> None:
     """Run jobs of the CL media server, and look after them.
@@ -48,4 +59,5 @@ def cli(context: click.Context, log_level: str | None, log_format: str | None) -
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    shells.register()
     raise SystemExit(run_to_exit_code(cli))

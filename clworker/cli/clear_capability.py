@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import click
 
-from clworker.cli import exits
+from clworker.cli import exits, suggest
 from clworker.cli.invocation import Invocation
 from clworker.cli.options import format_option, mqtt_options, own_option
 from clworker.cli.render import Columns, print_listing
@@ -14,7 +14,7 @@ _COLUMNS: Columns = {"WORKER": "worker_id", "ACTION": "action", "REASON": "reaso
 
 
 @click.command("clear-capability")
-@click.argument("worker_ids", metavar="[ID]...", nargs=-1)
+@click.argument("worker_ids", metavar="[ID]...", nargs=-1, shell_complete=suggest.worker_ids)
 @own_option(
     "--stale",
     is_flag=True,

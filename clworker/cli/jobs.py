@@ -5,13 +5,13 @@ from dataclasses import asdict
 
 import click
 
+from clworker.cli import suggest
 from clworker.cli.invocation import Invocation
 from clworker.cli.lazy import LazyGroup
 from clworker.cli.options import Text, format_option, own_option
 from clworker.cli.render import Columns, print_listing, shortened
 from clworker.core import app, parsing
 from clworker.core.clock import now_ms
-from clworker.core.models import ComputeJobStatus, JobFilter
 from clworker.core.times import as_age, as_seconds
 
 _COMMANDS = {
@@ -22,6 +22,9 @@ _COMMANDS = {
     "show": ("clworker.cli.jobs_show:show", "Show one job whole, with its attempts."),
     "submit": ("clworker.cli.jobs_submit:submit", "Queue a job for some files."),
 }
+STATUSES = ("queued", "processing", "completed", "error")
+"""The words of ``ComputeJobStatus``; to import that would cost a fifth of the time that TAB may take."""
+
 _LONGEST_ERROR = 60
 _COLUMNS: Columns = {
     "JOB": "job_id",
@@ -67,13 +70,19 @@ def jobs() -> None:
 @click.command("list")
 @own_option(
     "--status",
-    type=click.Choice([str(status) for status in ComputeJobStatus]),
+    type=click.Choice(STATUSES),
     metavar="STATUS",
     help="Only jobs that are queued, processing, completed or error.",
 )
-@own_option("--task", type=Text(), metavar="TASK", help="Only this task type.")
+@own_option("--task", type=Text(), metavar="TASK", shell_complete=suggest.task_types, help="Only this task type.")
 @own_option("--since", type=Age(), metavar="AGE", help="Only jobs younger than 90s, 15m, 2h, 30d or 1w.")
-@own_option("--worker", type=Text(), metavar="NAME", help="Only jobs that this worker has claimed at some time.")
+@own_option(
+    "--worker",
+    type=Text(),
+    metavar="NAME",
+    shell_complete=suggest.worker_ids,
+    help="Only jobs that this worker has claimed at some time.",
+)
 @own_option("--limit", type=click.IntRange(min=1), default=20, help="At most so many jobs.")
 @format_option
 @click.pass_obj
@@ -93,6 +102,8 @@ def list_jobs(
       clworker jobs
       clworker jobs --status error --since 2h -f json
     """
+    from clworker.core.models import JobFilter
+
     since_ms = None if since is None else now_ms() - since
     found = app.list_jobs(invocation.settings(), JobFilter(status, task, since_ms, worker, min(limit, sys.maxsize)))
     print_listing([asdict(job) for job in found], output_format, _COLUMNS)

@@ -2,6 +2,7 @@
 
 import click
 
+from clworker.cli import suggest
 from clworker.cli.invocation import Invocation
 from clworker.cli.options import Text, format_option
 from clworker.cli.rounds import Report
@@ -9,7 +10,14 @@ from clworker.core import app
 
 
 @click.command()
-@click.argument("job_ids", type=Text(), metavar="ID...", nargs=-1, required=True)
+@click.argument(
+    "job_ids",
+    type=Text(),
+    metavar="ID...",
+    nargs=-1,
+    required=True,
+    shell_complete=suggest.job_ids("queued", "processing"),
+)
 @format_option
 @click.pass_obj
 def cancel(invocation: Invocation, job_ids: tuple[str, ...], output_format: str) -> int:

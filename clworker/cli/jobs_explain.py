@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 import click
 
+from clworker.cli import suggest
 from clworker.cli.invocation import Invocation
 from clworker.cli.options import Text, format_option, mqtt_options
 from clworker.cli.render import print_thing
@@ -12,7 +13,7 @@ from clworker.core.printable import printable
 
 
 @click.command()
-@click.argument("job_id", type=Text(), metavar="ID")
+@click.argument("job_id", type=Text(), metavar="ID", shell_complete=suggest.job_ids())
 @mqtt_options
 @format_option
 @click.pass_obj

@@ -1,16 +1,22 @@
 """``clworker jobs show``: one job whole."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
+from clworker.cli import suggest
 from clworker.cli.invocation import Invocation
 from clworker.cli.options import Text, format_option
 from clworker.cli.render import Columns, print_listing, print_thing
 from clworker.core import app
-from clworker.core.models import Attempt, ComputeJob
 from clworker.core.times import as_seconds, as_time
+
+if TYPE_CHECKING:
+    from clworker.core.models import Attempt, ComputeJob
 
 _TIMES = ("created_at", "started_at", "completed_at", "updated_at")
 _ATTEMPT_COLUMNS: Columns = {
@@ -26,7 +32,7 @@ _ATTEMPT_COLUMNS: Columns = {
 
 
 @click.command()
-@click.argument("job_id", type=Text(), metavar="ID")
+@click.argument("job_id", type=Text(), metavar="ID", shell_complete=suggest.job_ids())
 @format_option
 @click.pass_obj
 def show(invocation: Invocation, job_id: str, output_format: str) -> None:

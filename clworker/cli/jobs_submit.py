@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from clworker.cli import exits
+from clworker.cli import exits, suggest
 from clworker.cli.invocation import Invocation
 from clworker.cli.options import format_option, own_option
 from clworker.cli.render import print_thing
@@ -23,9 +23,16 @@ OnProgress = Callable[[int], None]
 
 
 @click.command(cls=TaskCommand)
-@click.argument("task", metavar="TASK")
+@click.argument("task", metavar="TASK", shell_complete=suggest.task_types)
 @click.argument("inputs", metavar="INPUT...", nargs=-1, type=click.Path(path_type=Path))
-@own_option("-p", "parameters", metavar="NAME=VALUE", multiple=True, help="A parameter of the task; may be repeated.")
+@own_option(
+    "-p",
+    "parameters",
+    metavar="NAME=VALUE",
+    multiple=True,
+    shell_complete=suggest.task_parameters,
+    help="A parameter of the task; may be repeated.",
+)
 @own_option(
     "--output-dir",
     metavar="DIR",

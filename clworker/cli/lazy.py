@@ -57,6 +57,8 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, self.commands_at[name][1]) for name in self.list_commands(ctx)])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        if ctx._protected_args:  # what stands there names no command, so nothing can follow
+            return []
         found = [
             CompletionItem(name, help=purpose)
             for name, (_, purpose) in sorted(self.commands_at.items())

@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import click
 
-from clworker.cli import exits
+from clworker.cli import exits, suggest
 from clworker.cli.invocation import Invocation
 from clworker.cli.options import format_option, own_option
 from clworker.cli.render import print_listing
@@ -29,7 +29,7 @@ _PARAMETER_COLUMNS = {
 
 
 @click.command("list-tasks")
-@click.argument("task", required=False)
+@click.argument("task", required=False, shell_complete=suggest.task_types)
 @own_option("--strict", is_flag=True, help="Exit with 1 unless every task is ready.")
 @format_option
 @click.pass_obj

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from clworker.cli import suggest
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 FORMATS = ("table", "json", "jsonl", "csv")
 
@@ -92,9 +94,13 @@ def format_option(command: Command) -> Command:
 
 def worker_id_option(command: Command) -> Command:
     """Add ``-w/--worker-id``."""
-    return click.option("-w", "--worker-id", metavar="NAME", help="Name of this worker. [WORKER_ID; worker-default]")(
-        command
-    )
+    return click.option(
+        "-w",
+        "--worker-id",
+        metavar="NAME",
+        shell_complete=suggest.worker_ids,
+        help="Name of this worker. [WORKER_ID; worker-default]",
+    )(command)
 
 
 def tasks_option(command: Command) -> Command:
@@ -103,6 +109,7 @@ def tasks_option(command: Command) -> Command:
         "-t",
         "--tasks",
         metavar="A,B",
+        shell_complete=suggest.task_list,
         help="Task types to run, separated by commas. [WORKER_SUPPORTED_TASKS; every ready one]",
     )(command)
 
@@ -114,6 +121,7 @@ def limit_options(command: Command) -> Command:
             "--allow-dir",
             metavar="DIR",
             multiple=True,
+            shell_complete=suggest.folders,
             help="A further folder that jobs may read and write; may be repeated. [CLWORKER_ALLOW_DIR; none]",
         ),
         click.option(
@@ -134,18 +142,21 @@ def limit_options(command: Command) -> Command:
 def mqtt_options(command: Command) -> Command:
     """Add how to prove to the broker who we are. No secret is ever an argument's value."""
     for option in (
-        click.option("--mqtt-key", metavar="FILE", help="Key of the client certificate. [CLWORKER_MQTT_KEY; none]"),
-        click.option("--mqtt-cert", metavar="FILE", help="Client certificate for TLS. [CLWORKER_MQTT_CERT; none]"),
-        click.option("--mqtt-ca", metavar="FILE", help="CA of the broker; switches TLS on. [CLWORKER_MQTT_CA; none]"),
-        click.option(
+        _file_option("--mqtt-key", "Key of the client certificate. [CLWORKER_MQTT_KEY; none]"),
+        _file_option("--mqtt-cert", "Client certificate for TLS. [CLWORKER_MQTT_CERT; none]"),
+        _file_option("--mqtt-ca", "CA of the broker; switches TLS on. [CLWORKER_MQTT_CA; none]"),
+        _file_option(
             "--mqtt-password-file",
-            metavar="FILE",
-            help="File whose first line is the password. [CLWORKER_MQTT_PASSWORD_FILE, CLWORKER_MQTT_PASSWORD; none]",
+            "File whose first line is the password. [CLWORKER_MQTT_PASSWORD_FILE, CLWORKER_MQTT_PASSWORD; none]",
         ),
         click.option("--mqtt-user", metavar="NAME", help="User name at the broker. [CLWORKER_MQTT_USER; none]"),
     ):
         command = option(command)
     return command
+
+
+def _file_option(name: str, meaning: str) -> Callable[[Command], Command]:
+    return click.option(name, metavar="FILE", shell_complete=suggest.files, help=meaning)
 
 
 def joined_folders(folders: Sequence[str]) -> str | None:

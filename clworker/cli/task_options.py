@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
+from clworker.cli import suggest
 from clworker.cli.invocation import Invocation
 from clworker.core import app
 from clworker.core.errors import ClworkerError
@@ -82,6 +84,7 @@ class TaskCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if ctx.resilient_parsing:
+            ctx.ignore_unknown_options = True  # a task's own options leave TASK and INPUT where they are
             return super().parse_args(ctx, args)
         task, has_unknown_options = self._first_look(ctx, args)
         asks_for_help = not set(args).isdisjoint(ctx.help_option_names)
@@ -97,6 +100,9 @@ class TaskCommand(click.Command):
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         learned = _learned(ctx)
         return [*super().get_params(ctx), *(learned.options if learned else ())]
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        return [*super().shell_complete(ctx, incomplete), *suggest.task_options(ctx, incomplete)]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         if (learned := _learned(ctx)) is not None:

@@ -209,6 +209,13 @@ def has_server_dir(environ: Mapping[str, str] = os.environ) -> bool:
     return os.path.isdir(os.path.expanduser(environ.get("CL_SERVER_DIR", "")))
 
 
+def database_file(environ: Mapping[str, str] = os.environ) -> str | None:
+    """Return the SQLite file that the variables name, if it is there; creates and raises nothing."""
+    reader = _Reader({}, environ)
+    path = parsing.sqlite_path(_places(reader)["database_url"])
+    return None if reader.faults or not os.path.isfile(path) else path
+
+
 def _places(reader: _Reader) -> dict[str, Any]:
     server_dir = reader.read("CL_SERVER_DIR", parsing.folder, None)
     if server_dir is None and not reader.faults:

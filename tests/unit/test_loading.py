@@ -6,9 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from clworker.core.tasks.loading import entries, load_all
 from tests.support.plugins import NOTE_GROUP, PUBLISHED_GROUP, PluginFolder
+
+
+class Params(BaseModel):
+    """Has pydantic load all of itself while its packages can still be found: the tests take them off the path."""
+
 
 TASK = """
 from pydantic import BaseModel

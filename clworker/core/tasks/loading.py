@@ -13,10 +13,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from clworker.core.frames import Message
+from clworker.core.tasks.entry_names import GROUPS
 from clworker.core.tasks.messages import describe_exception, shortened
-
-GROUPS = ("cl_ml_tools.tasks", "cl_media_tools.tasks")
-"""Entry-point groups: the published name first, then the design note's."""
 
 
 @dataclass(frozen=True, slots=True)

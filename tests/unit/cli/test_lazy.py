@@ -2,11 +2,17 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
 
+from clworker.cli.jobs import STATUSES
 from clworker.cli.lazy import LazyGroup
+from clworker.core.models import ComputeJobStatus
+from clworker.core.store.identity import Instance, LockFile, Role
+from clworker.core.store.store import Store
+from tests.support import databases
 from tests.support.commands import all_commands
 from tests.support.plugins import PluginFolder
 from tests.support.program import Program
@@ -74,6 +80,33 @@ def test_completion_offers_what_fits_and_imports_nothing_heavy(program: Program,
     printed, imported = imports(program, CL_SERVER_DIR="", **complete)
     assert {line.partition(",")[2] for line in printed.splitlines()} == offered
     assert imported & HEAVY == set()
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("clworker run -t image_resize,", {"image_resize,image_conversion", "image_resize,spy"}),
+        ("clworker list-tasks s", {"spy"}),
+        ("clworker jobs show ab", {"ab12"}),
+        ("clworker jobs list --worker ", {"worker-7"}),
+        ("clworker jobs submit spy -p ", {"width="}),
+    ],
+)
+def test_completion_finds_names_without_importing_what_is_heavy(
+    program: Program, database: Path, store: Store, typed: str, offered: set[str]
+) -> None:
+    databases.insert(database, [{"job_id": "ab12", "task_type": "spy", "params": {"width": 8, "input_paths": ["x"]}}])
+    store.instances.register(Instance.new("worker-7", Role.RUN, 30.0), LockFile("/x", 1, 1))
+    word = str(len(typed.split(" ")) - 1)
+    complete = {"_CLWORKER_COMPLETE": "bash_complete", "COMP_WORDS": typed, "COMP_CWORD": word}
+    printed, imported = imports(program, **complete)
+    assert {line.partition(",")[2] for line in printed.splitlines()} == offered
+    assert imported & HEAVY == set()
+    assert "clworker" in imported
+
+
+def test_the_statuses_that_jobs_can_be_listed_by_are_all() -> None:
+    assert set(STATUSES) == set(ComputeJobStatus)
 
 
 @pytest.mark.parametrize("path", [path for path, command in COMMANDS.items() if isinstance(command, LazyGroup)])
