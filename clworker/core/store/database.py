@@ -7,10 +7,11 @@ few thousand jobs. With the driver out of the way and ``BEGIN IMMEDIATE`` it nev
 
 import logging
 import os
+import random
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol
@@ -28,6 +29,11 @@ BUSY_TIMEOUT = 10.0
 """Seconds that a statement waits for another program's lock before it fails."""
 
 _WAL_PAUSE = 0.01
+_NAPS = (0.0002, 0.0015)
+"""Seconds between two tries for the write lock, by chance, so that no worker is always the last."""
+_LATER_NAPS = (0.002, 0.01)
+_SOON = 0.1
+"""Seconds after which a lock is no longer one that is over in a moment."""
 _log = logging.getLogger("clworker.store")
 
 
@@ -73,17 +79,17 @@ class Database:
         Raises StoreUnavailable when the database does not answer or cannot be written,
         DatabaseLost when no waiting helps, and UsageFault for values that it refuses.
         """
-        with self._failures_in_words(), self._sound_files(), self._transaction("BEGIN IMMEDIATE") as connection:
+        with self._failures_in_words(), self._sound_files(), self._transaction(self._begin_writing) as connection:
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """Open a transaction that sees one state of the database and locks nobody out."""
-        with self._failures_in_words(), self._sound_files(), self._transaction("BEGIN") as connection:
+        with self._failures_in_words(), self._sound_files(), self._transaction(_begin_reading) as connection:
             yield connection
 
     @contextmanager
-    def _transaction(self, begin: str) -> Iterator[sa.Connection]:
+    def _transaction(self, begin: Callable[[Any], None]) -> Iterator[sa.Connection]:
         """Run one on a connection that was kept, or on a new one; after a failure it is not kept."""
         try:
             connection = self._idle.pop()
@@ -92,8 +98,7 @@ class Database:
         try:
             with connection.begin():
                 # SQLAlchemy's begin does nothing here, since the driver has been told to keep out of the way.
-                driver: Any = connection.connection.driver_connection
-                driver.execute(begin).close()
+                begin(connection.connection.driver_connection)
                 yield connection
         except BaseException:
             connection.close()
@@ -113,6 +118,20 @@ class Database:
     def _address(self) -> sa.URL:
         # Not the URL as text: "?" in a folder's name would begin its query.
         return sa.URL.create("sqlite", database=self.path)
+
+    def _begin_writing(self, driver: sqlite3.Connection) -> None:
+        """Take the write lock, waiting for it in short naps.
+
+        SQLite's own naps grow to 100 ms, in which others take the lock many times: of several
+        busy workers some would hardly get it.
+        """
+        begun = time.monotonic()
+        driver.execute("PRAGMA busy_timeout=0").close()
+        try:
+            while not _took_write_lock(driver, wait=(waited := time.monotonic() - begun) < self._busy_timeout):
+                time.sleep(random.uniform(*(_NAPS if waited < _SOON else _LATER_NAPS)))
+        finally:
+            driver.execute(f"PRAGMA busy_timeout={round(self._busy_timeout * 1000)}").close()
 
     def _release_idle(self) -> None:
         while self._idle:
@@ -200,6 +219,21 @@ class Database:
             raise in_words(told, self.label, self.path) from failure
         except sa.exc.StatementError as failure:  # not even sent: a value that JSON cannot say
             raise UsageFault(f"a value cannot be kept in the database: {failure.orig}") from failure
+
+
+def _begin_reading(driver: sqlite3.Connection) -> None:
+    driver.execute("BEGIN").close()
+
+
+def _took_write_lock(driver: sqlite3.Connection, wait: bool) -> bool:
+    """Begin a transaction that writes; False when another one does and we may ``wait``."""
+    try:
+        driver.execute("BEGIN IMMEDIATE").close()
+    except sqlite3.OperationalError as failure:
+        if wait and failure.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+            return False
+        raise
+    return True
 
 
 def _configure(connection: sqlite3.Connection, busy_timeout: float) -> None:

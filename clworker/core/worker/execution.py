@@ -79,6 +79,11 @@ class Execution:
             "older_tokens": list(self.claim.older_tokens),
         }
 
+    @property
+    def is_long(self) -> bool:
+        """Whether it has been running for more than a moment, whatever was expected of it."""
+        return self._told
+
     def begin(self, *, is_quick: bool) -> None:
         """The slot has nothing else to do from now on. Of jobs that are quick only the outcome is logged."""
         self.began = time.monotonic()

@@ -43,7 +43,7 @@ class Lane:
         """Return what is here, for a decision about more."""
         load = Load()
         for execution in self._executions:
-            load.add(self._pace.expected(execution.claim.job))
+            load.add(None if execution.is_long else self._pace.expected(execution.claim.job))
         return load
 
     def hand(self, claim: Claim) -> None:
