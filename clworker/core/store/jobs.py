@@ -1,6 +1,7 @@
 """Rows of ``jobs``: adding, finding and reading them, apart from claims."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,11 +10,13 @@ from clworker.core.clock import now_ms
 from clworker.core.errors import JobNotFound
 from clworker.core.models import Attempt, Cause, ComputeJob, ComputeJobStatus, JobFilter, NewJob
 from clworker.core.store.database import Database
-from clworker.core.store.schema import JobsTable, attempts, instances, job_of
+from clworker.core.store.schema import FINISHED_STATUSES, JobsTable, attempts, distinct, instances, job_of
 
 _LAST_CHARACTER = "\U0010ffff"
 _SHOWN_CANDIDATES = 4
 _LATEST = 1000
+_FEW = 1000
+"""Jobs of one status that are sorted rather than found among all."""
 _DECIDED = (Cause.COMPLETED, Cause.FAILED, Cause.TIME_LIMIT, Cause.MEMORY_LIMIT)
 
 
@@ -76,18 +79,40 @@ class Jobs:
     def matching(self, wanted: JobFilter) -> list[ComputeJob]:
         """Return the jobs that match, newest first."""
         columns = self._jobs.columns
-        query = sa.select(*self._jobs.selected())
-        if wanted.status is not None:
-            query = query.where(columns.status == wanted.status)
-        if wanted.task_type is not None:
-            query = query.where(columns.task_type == wanted.task_type)
+        query = sa.select(columns.id, *self._jobs.selected())
         if wanted.since_ms is not None:
             query = query.where(columns.created_at >= wanted.since_ms)
         if wanted.worker_id is not None:
             query = query.where(columns.job_id.in_(_jobs_run_by(wanted.worker_id)))
         query = query.order_by(columns.created_at.desc(), columns.id.desc()).limit(wanted.limit)
         with self._database.read() as connection:
+            found = [
+                (job_of(row), row[0])
+                for conditions in self._in_parts(connection, wanted)
+                for row in connection.execute(query.where(*conditions))
+            ]
+        found.sort(key=lambda each: (each[0].created_at, each[1]), reverse=True)
+        return [job for job, _ in found[: wanted.limit]]
+
+    def several(self, job_ids: Collection[str]) -> list[ComputeJob]:
+        """Return those of the jobs that there are."""
+        query = sa.select(*self._jobs.selected()).where(self._jobs.columns.job_id.in_(job_ids))
+        with self._database.read() as connection:
             return [job_of(row) for row in connection.execute(query)]
+
+    def active(self, limit: int) -> tuple[list[ComputeJob], Counter[str]]:
+        """Return jobs that run, then those that were queued first, and how many there are of each status."""
+        columns = self._jobs.columns
+        found: list[ComputeJob] = []
+        counts: Counter[str] = Counter()
+        with self._database.read() as connection:
+            for status in (ComputeJobStatus.PROCESSING, ComputeJobStatus.QUEUED):
+                here = columns.status == str(status)
+                counts[status] = connection.scalar(sa.select(sa.func.count()).where(here)) or 0
+                # In the order in which they were added, which needs no sort of all that wait.
+                query = sa.select(*self._jobs.selected()).where(here).order_by(columns.id).limit(limit - len(found))
+                found += map(job_of, connection.execute(query))
+        return found, counts
 
     def attempts(self, job_id: str) -> list[Attempt]:
         """Return the attempts at a job that are remembered, oldest first."""
@@ -168,6 +193,24 @@ class Jobs:
             gone = connection.execute(self._jobs.table.delete().where(self._jobs.columns.job_id == job_id))
             connection.execute(attempts.delete().where(attempts.c.job_id == job_id))
             return gone.rowcount > 0
+
+    def _in_parts(self, connection: sa.Connection, wanted: JobFilter) -> list[list[Any]]:
+        """Return conditions on status and task type; together they match, each by an index that needs no sort."""
+        columns = self._jobs.columns
+        of_task = [] if wanted.task_type is None else [columns.task_type == wanted.task_type]
+        if wanted.status is None:
+            return [of_task]
+        here = self._jobs.in_status(wanted.status)
+        if wanted.worker_id is not None:
+            return [[*here, *of_task]]
+        if wanted.status in FINISHED_STATUSES:
+            if of_task:
+                return [[*here, *of_task]]
+            return [[*here, columns.task_type == task] for task in distinct(connection, columns.task_type, *here)]
+        if connection.scalar(sa.select(columns.id).where(*here).offset(_FEW).limit(1)) is None:
+            return [[*here, *of_task]]
+        # So many that the newest jobs will do; the bare column would have them all sorted.
+        return [[columns.status.concat("") == wanted.status, *of_task]]
 
     def _one(self, connection: sa.Connection, job_id: str) -> ComputeJob | None:
         row = connection.execute(self._jobs.with_id(job_id)).one_or_none()
