@@ -14,9 +14,9 @@ _SIZE_UNKNOWN = (80, 24)
 
 
 class Screen:
-    """Draws on stdout, which is a terminal. Lines that are too long or too many are cut.
+    """Draws on stdout, which is a terminal. Live lines that are too long or too many are cut.
 
-    While it draws the terminal wraps no line: what is wider than it looks (or shown as
+    The terminal wraps none of these: what is wider than it looks (or shown as
     escapes, where the terminal's encoding lacks it) cannot push the rest down.
     """
 
@@ -40,8 +40,9 @@ class Screen:
         if size != self._size:
             back = _CLEAR_ALL  # the terminal may have folded the old lines anew
         live = live[: max(1, rows - 1)]
-        text = "".join(f"{printable(line)[:columns]}\n" for line in [*finished, *live])
-        sys.stdout.write(f"{_NO_WRAP}{back}{_CLEAR_BELOW}{text}{_WRAP}")
+        above = "".join(f"{printable(line)}\n" for line in finished)
+        below = "".join(f"{printable(line)[:columns]}\n" for line in live)
+        sys.stdout.write(f"{back}{_CLEAR_BELOW}{above}{_NO_WRAP}{below}{_WRAP}")
         sys.stdout.flush()
         self._drawn, self._size = len(live), size
 
