@@ -190,7 +190,11 @@ def watch_jobs(settings: Settings, prefix: str | None, limit: int) -> Iterator[W
 
     with open_store(settings) as store:
         job_id = None if prefix is None else store.jobs.find(prefix).job_id
-        yield Watch(store, job_id, limit)
+        watch = Watch(store, job_id, limit)
+        try:
+            yield watch
+        finally:
+            watch.close()
 
 
 def explain_job(settings: Settings, prefix: str) -> Explanation:

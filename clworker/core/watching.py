@@ -53,6 +53,10 @@ class Watch:
         self._took = self._looked_at - began
         return look
 
+    def close(self) -> None:
+        """Look no more."""
+        self._probe.close()
+
     def _look(self) -> Look:
         if self._job_id is not None:
             active, counts = self._one(self._job_id), Counter[str]()
