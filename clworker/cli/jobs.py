@@ -8,9 +8,9 @@ import click
 from clworker.cli import suggest
 from clworker.cli.invocation import Invocation
 from clworker.cli.lazy import LazyGroup
-from clworker.cli.options import Text, format_option, own_option
+from clworker.cli.options import Age, Text, format_option, own_option
 from clworker.cli.render import Columns, print_listing, shortened
-from clworker.core import app, parsing
+from clworker.core import app
 from clworker.core.clock import now_ms
 from clworker.core.times import as_age, as_seconds
 
@@ -18,9 +18,12 @@ _COMMANDS = {
     "cancel": ("clworker.cli.jobs_cancel:cancel", "End jobs that are queued or running."),
     "explain": ("clworker.cli.jobs_explain:explain", "Say why a job is where it is."),
     "list": ("clworker.cli.jobs:list_jobs", "List jobs, newest first (the default)."),
+    "purge": ("clworker.cli.jobs_purge:purge", "Delete finished jobs with their folders."),
     "retry": ("clworker.cli.jobs_retry:retry", "Queue jobs again that have ended in error."),
     "show": ("clworker.cli.jobs_show:show", "Show one job whole, with its attempts."),
+    "stats": ("clworker.cli.jobs_stats:stats", "Count jobs, and say how long they wait and run."),
     "submit": ("clworker.cli.jobs_submit:submit", "Queue a job for some files."),
+    "watch": ("clworker.cli.jobs_watch:watch", "Watch jobs while they wait and run."),
 }
 STATUSES = ("queued", "processing", "completed", "error")
 """The words of ``ComputeJobStatus``; to import that would cost a fifth of the time that TAB may take."""
@@ -36,20 +39,6 @@ _COLUMNS: Columns = {
     "SECONDS": lambda row: as_seconds(row["started_at"], row["completed_at"]),
     "ERROR": lambda row: shortened(row["error_message"], _LONGEST_ERROR),
 }
-
-
-class Age(click.ParamType[int]):
-    """An age such as 2h, as milliseconds."""
-
-    name = "age"
-
-    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        try:
-            return parsing.age_ms(value)
-        except ValueError as fault:
-            self.fail(f"{value!r} {fault}", param, ctx)
 
 
 @click.group(cls=LazyGroup, commands_at=_COMMANDS, default="list")

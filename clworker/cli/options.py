@@ -32,6 +32,22 @@ class Text(click.ParamType[str]):
         return value
 
 
+class Age(click.ParamType[int]):
+    """An age such as 2h, as milliseconds."""
+
+    name = "age"
+
+    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        from clworker.core import parsing
+
+        try:
+            return parsing.age_ms(value)
+        except ValueError as fault:
+            self.fail(f"{value!r} {fault}", param, ctx)
+
+
 class _OptionWithVariable(click.Option):
     """An option whose variable is ``CLWORKER_`` and its name; the option wins.
 

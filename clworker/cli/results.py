@@ -11,9 +11,7 @@ from clworker.core.printable import printable
 def print_result(job: ComputeJob, output_format: str) -> None:
     """Print how a job ended: a line for people, or the fields that scripts read."""
     if output_format == "table":
-        took = "" if job.seconds is None or not job.is_final else f" in {job.seconds:.2f} s"
-        said = f": {job.error_message}" if job.error_message else ""
-        click.echo(printable(f"{job.job_id} {job.task_type} {job.status}{took}{said}"))
+        click.echo(printable(result_line(job)))
         return
     fields = {
         "job_id": job.job_id,
@@ -24,6 +22,13 @@ def print_result(job: ComputeJob, output_format: str) -> None:
         "error_message": job.error_message,
     }
     print_thing(fields, output_format)
+
+
+def result_line(job: ComputeJob) -> str:
+    """Say how a job ended, for people."""
+    took = "" if job.seconds is None or not job.is_final else f" in {job.seconds:.2f} s"
+    said = f": {job.error_message}" if job.error_message else ""
+    return f"{job.job_id} {job.task_type} {job.status}{took}{said}"
 
 
 def exit_code_of(job: ComputeJob) -> int:

@@ -17,12 +17,22 @@ if TYPE_CHECKING:
     from clworker.core.doctor.check import Check
     from clworker.core.errors import BrokerUnavailable
     from clworker.core.explain.answer import Explanation
-    from clworker.core.models import Attempt, ComputeJob, JobFilter, JobRequest, WorkerView
+    from clworker.core.models import (
+        Attempt,
+        ComputeJob,
+        JobFilter,
+        JobRequest,
+        PurgeFilter,
+        PurgeReport,
+        TaskStatistics,
+        WorkerView,
+    )
     from clworker.core.roll_call import Cleared
     from clworker.core.settings import BrokerSettings, LogSettings, Settings, TaskSettings
     from clworker.core.store.store import Store
     from clworker.core.tasks.discovery import TaskInfo
     from clworker.core.tasks.plugins import Plugins
+    from clworker.core.watching import Watch
 
 AnySettings = TypeVar("AnySettings", bound="LogSettings")
 
@@ -98,6 +108,14 @@ def show_job(settings: Settings, prefix: str) -> tuple[ComputeJob, list[Attempt]
         return job, store.jobs.attempts(job.job_id)
 
 
+def job_statistics(settings: Settings, since_ms: int | None, task_type: str | None) -> list[TaskStatistics]:
+    """Return how the jobs stand, a line for each task type. Raises StoreUnavailable."""
+    from clworker.core.clock import now_ms
+
+    with open_store(settings) as store:
+        return store.statistics.by_task(now_ms(), since_ms, task_type)
+
+
 def submit_job(
     settings: Settings,
     request: JobRequest,
@@ -157,6 +175,35 @@ def retry_jobs(settings: Settings, prefixes: Collection[str], force: bool, on_do
     with open_store(settings) as store:
         result = caretaker.retry(store, prefixes, force)
     _tell_round(settings, result, on_done)
+
+
+def purge_jobs(settings: Settings, wanted: PurgeFilter, report: PurgeReport) -> None:
+    """Delete finished jobs with their folders, and folders of no job; ``report`` is kept up to date.
+
+    Raises PathRefused when the folder of jobs is none of ours, and StoreUnavailable; what
+    ``report`` says was done until then.
+    """
+    from clworker.core import purging
+
+    with open_store(settings) as store:
+        purging.purge(settings, store, wanted, report)
+
+
+@contextmanager
+def watch_jobs(settings: Settings, prefix: str | None, limit: int) -> Iterator[Watch]:
+    """Follow one job, or ``limit`` of those that run and wait, for the time of the block.
+
+    Raises JobNotFound and StoreUnavailable, as the look of a Watch does.
+    """
+    from clworker.core.watching import Watch
+
+    with open_store(settings) as store:
+        job_id = None if prefix is None else store.jobs.find(prefix).job_id
+        watch = Watch(store, job_id, limit)
+        try:
+            yield watch
+        finally:
+            watch.close()
 
 
 def explain_job(settings: Settings, prefix: str) -> Explanation:

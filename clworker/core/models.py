@@ -2,7 +2,7 @@
 
 import signal as signals
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -115,6 +115,57 @@ class JobFilter:
     since_ms: int | None = None
     worker_id: str | None = None
     limit: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class TaskStatistics:
+    """How the jobs of one task type stand. Durations are milliseconds; None where nothing was measured.
+
+    ``other`` counts jobs in a status that is none of the contract's. The percentiles are of
+    the ``sample`` newest finished jobs that have run: ``waiting`` from creation to the start
+    of the last run, ``running`` from there to the end.
+    """
+
+    task_type: str
+    queued: int
+    processing: int
+    completed: int
+    error: int
+    other: int
+    oldest_queued_ms: int | None
+    oldest_queued: str | None
+    sample: int
+    waiting_p50_ms: int | None
+    waiting_p90_ms: int | None
+    waiting_p99_ms: int | None
+    running_p50_ms: int | None
+    running_p90_ms: int | None
+    running_p99_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeFilter:
+    """Which jobs to purge: in one of these statuses, and ended before a moment in Unix milliseconds."""
+
+    statuses: Sequence[str]
+    before_ms: int
+    task_type: str | None = None
+
+
+@dataclass(slots=True)
+class PurgeReport:
+    """What a purge has removed until now, or would remove. ``bytes`` is the size of the files.
+
+    ``orphans`` are those of the ``folders`` that belonged to no job.
+    """
+
+    dry_run: bool
+    rows: int = 0
+    folders: int = 0
+    orphans: int = 0
+    bytes: int = 0
+    faults: list[str] = field(default_factory=list)
+    """What could not be removed, and why."""
 
 
 class Cause(StrEnum):

@@ -12,6 +12,16 @@ def as_age(milliseconds: int) -> str:
     return f"{seconds // size}{unit}"
 
 
+def as_duration(milliseconds: int) -> str:
+    """Say how long something took: ``85ms``, ``1.25s``, ``4m05s``, then as an age does."""
+    if milliseconds < 1000:
+        return f"{max(0, milliseconds)}ms"
+    if milliseconds < 60_000:
+        return f"{milliseconds / 1000:.2f}s"
+    minutes, seconds = divmod(milliseconds // 1000, 60)
+    return f"{minutes}m{seconds:02}s" if minutes < 60 else as_age(milliseconds)
+
+
 def as_seconds(started_at: int | None, ended_at: int | None) -> str | None:
     """Say how long something took, from two times in Unix milliseconds."""
     if started_at is None or ended_at is None or ended_at < started_at:

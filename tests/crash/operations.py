@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from clworker.core import submission
-from clworker.core.models import Cause, JobRequest, Outcome
+from clworker.core import purging, submission
+from clworker.core.clock import now_ms
+from clworker.core.models import Cause, JobRequest, Outcome, PurgeFilter, PurgeReport
 from tests.crash.inline_worker import InlineWorker
 from tests.crash.scene import TASK, open_store, settings_of, source_of
 
@@ -90,6 +91,13 @@ def submit(folder: Path) -> Iterator[None]:
     prepared = submission.PreparedParams({}, takes_files=True, output_format=None)
     yield
     submission.submit(settings, store, request, prepared)
+
+
+def purge(folder: Path) -> Iterator[None]:
+    settings, store = settings_of(folder), open_store(folder)
+    wanted = PurgeFilter(("completed",), now_ms())
+    yield
+    purging.purge(settings, store, wanted, PurgeReport(dry_run=False))
 
 
 def _started(folder: Path) -> InlineWorker:

@@ -151,6 +151,25 @@ def test_submission_is_whole_or_was_never_made(crasher: Crasher, folder: Path) -
     walk(crasher, operations.submit, folder, check)
 
 
+def test_a_purge_that_was_killed_is_finished_by_the_next(crasher: Crasher, folder: Path) -> None:
+    open_store(folder).close()
+    ended = {"status": "completed", "created_at": 1, "started_at": 1, "completed_at": 2}
+    databases.insert(database_of(folder), [{"job_id": job_id, **ended} for job_id in ("a", "b")])
+    databases.insert(database_of(folder), [{"job_id": "kept"}])
+    for job_id in ("a", "b", "kept"):  # files of just now, which no age would give away
+        (folder / "compute/jobs" / job_id / "output").mkdir(parents=True)
+        (folder / "compute/jobs" / job_id / "output/out.txt").write_bytes(NEW)
+
+    def check(folder: Path) -> None:
+        crasher.perform(operations.purge, folder, None)
+        assert [path.name for path in (folder / "compute/jobs").iterdir()] == ["kept"]
+        assert (folder / "compute/jobs/kept/output/out.txt").read_bytes() == NEW
+        assert job_row(folder)["job_id"] == "kept"
+        assert databases.rows(database_of(folder), "SELECT * FROM clworker_purged") == []
+
+    walk(crasher, operations.purge, folder, check)
+
+
 @pytest.mark.parametrize("generation", ["none", "first"])
 def test_database_is_made_whole_by_the_next(crasher: Crasher, folder: Path, generation: str) -> None:
     make_files(folder)

@@ -17,13 +17,13 @@ class Terminal:
     """
 
     def __init__(self, program: Program, *args: str | Path, piped: bool = False, **changes: str | None) -> None:
-        self._ours, theirs = pty.openpty()
+        self.ours, theirs = pty.openpty()
         self.process = subprocess.Popen(
             [PROGRAM, *map(str, args)],
             stdin=theirs,
             stdout=subprocess.PIPE if piped else theirs,
             stderr=theirs,
-            env=program.environment(TERM="xterm", COLUMNS="200", **changes),
+            env=program.environment(**{"TERM": "xterm", "COLUMNS": "200", **changes}),
             start_new_session=True,
         )
         os.close(theirs)
@@ -38,7 +38,7 @@ class Terminal:
         if self.process.poll() is None:
             self.process.kill()
         self.end()
-        os.close(self._ours)
+        os.close(self.ours)
 
     @property
     def text(self) -> str:
@@ -57,7 +57,7 @@ class Terminal:
 
     def _read(self) -> None:
         try:
-            while data := os.read(self._ours, 65_536):
+            while data := os.read(self.ours, 65_536):
                 self._shown += data
         except OSError:
             pass  # EIO: the last process at the terminal has gone

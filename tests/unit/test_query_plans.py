@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from clworker.core.errors import JobNotFound
-from clworker.core.models import Cause, JobFilter, Outcome
+from clworker.core.models import Cause, JobFilter, Outcome, PurgeFilter
 from clworker.core.store import jobs
 from clworker.core.store.identity import LockFile
 from clworker.core.store.store import Store
@@ -110,12 +110,46 @@ def care_and_explain(store: Store) -> None:
     store.jobs.ended_since(0)
 
 
-@pytest.mark.parametrize("act", [claim_and_end, rescue, look_up, list_by_filters, care_and_explain])
+def purge(store: Store) -> None:
+    store.claims.claim(INSTANCE.instance, [TASK])
+    wanted = PurgeFilter(("completed", "error"), 100)
+    rows = store.purges.find(wanted, None, 10)
+    rows += store.purges.find(wanted, rows[-1], 10)
+    assert len(store.purges.delete(rows, wanted)) == 20
+    store.purges.forget(store.purges.unfinished("", 10))
+    store.purges.existing(["job-1", "job-2"])
+
+
+def watch(store: Store) -> None:
+    active, _counts = store.jobs.active(10)
+    store.jobs.several([job.job_id for job in active])
+
+
+@pytest.mark.parametrize("act", [claim_and_end, rescue, look_up, list_by_filters, care_and_explain, purge, watch])
 def test_nothing_is_scanned(store: Store, act: Callable[[Store], None]) -> None:
     with explained(store) as plans:
         act(store)
     assert plans
     assert scans(plans) == set()
+
+
+def test_statistics_are_of_indexes_alone_but_for_the_sample(store: Store) -> None:
+    with explained(store) as plans:
+        store.statistics.by_task(1000)
+        store.statistics.by_task(1000, since_ms=5, task_type=TASK)
+    assert scans(plans) == {"SCAN jobs USING INDEX clworker_jobs_queue"}
+    finished = [step for statement, plan in plans.items() if "status IN" in statement for step in plan]
+    assert finished and all("clworker_jobs_finished" in step for step in finished)
+
+
+@pytest.mark.parametrize("status", ["completed", "error", "queued"])
+def test_a_list_of_one_status_sorts_nothing(store: Store, monkeypatch: pytest.MonkeyPatch, status: str) -> None:
+    monkeypatch.setattr(jobs, "_FEW", 10)
+    with explained(store) as plans:
+        found = store.jobs.matching(JobFilter(status=status, limit=3))
+    newest = {"queued": 396, "completed": 398, "error": 399}[status]
+    assert [job.job_id for job in found] == [f"job-{newest - 4 * n}" for n in range(3)]
+    assert not [step for plan in plans.values() for step in plan if "B-TREE" in step]
 
 
 def test_a_claim_probes_its_own_index_and_sorts_nothing(store: Store) -> None:
@@ -140,13 +174,3 @@ def test_a_list_walks_the_index_of_creation_and_sorts_nothing(store: Store, want
     with explained(store) as plans:
         store.jobs.matching(wanted)
     assert [set(plan) for plan in plans.values()] == [LISTED_BY_AGE]
-
-
-def test_a_list_of_a_status_with_many_jobs_reads_the_newest_first(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(jobs, "_WINDOW", 80)
-    with explained(store) as plans:
-        found = store.jobs.matching(JobFilter(status="error", limit=20))
-    assert [job.created_at for job in found] == [399 - 4 * n for n in range(20)]
-    assert not any("B-TREE" in step for plan in plans.values() for step in plan)

@@ -1,6 +1,7 @@
 """Rows of ``jobs``: adding, finding and reading them, apart from claims."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,8 +10,8 @@ from clworker.core.clock import now_ms
 from clworker.core.errors import JobNotFound
 from clworker.core.models import Attempt, Cause, ComputeJob, ComputeJobStatus, JobFilter, NewJob
 from clworker.core.store.database import Database
-from clworker.core.store.rows import job_of
-from clworker.core.store.schema import JobsTable, attempts, instances
+from clworker.core.store.rows import distinct, job_of
+from clworker.core.store.schema import FINISHED_STATUSES, JobsTable, attempts, instances
 from clworker.core.suggestions import did_you_mean
 
 _LAST_CHARACTER = "\U0010ffff"
@@ -19,7 +20,8 @@ _CANDIDATES = 100
 _ALIKE = 0.75
 """So alike must an id be to be suggested: one wrong character of four."""
 _LATEST = 1000
-_WINDOW = 1000
+_FEW = 1000
+"""Jobs of one status that are sorted rather than found among all."""
 _DECIDED = (Cause.COMPLETED, Cause.FAILED, Cause.TIME_LIMIT, Cause.MEMORY_LIMIT)
 
 
@@ -85,18 +87,26 @@ class Jobs:
     def matching(self, wanted: JobFilter) -> list[ComputeJob]:
         """Return the jobs that match, newest first."""
         columns = self._jobs.columns
-        query = sa.select(*self._jobs.selected())
-        if wanted.task_type is not None:
-            query = query.where(columns.task_type == wanted.task_type)
+        query = sa.select(columns.id, *self._jobs.selected())
         if wanted.since_ms is not None:
             query = query.where(columns.created_at >= wanted.since_ms)
         if wanted.worker_id is not None:
             query = query.where(columns.job_id.in_(_jobs_run_by(wanted.worker_id)))
         query = query.order_by(columns.created_at.desc(), columns.id.desc()).limit(wanted.limit)
         with self._database.read() as connection:
-            if wanted.status is None:
-                return [job_of(row) for row in connection.execute(query)]
-            return [job_of(row) for row in self._of_status(connection, query, wanted.status, wanted.limit)]
+            found = [
+                (job_of(row), row[0])
+                for conditions in self._in_parts(connection, wanted)
+                for row in connection.execute(query.where(*conditions))
+            ]
+        found.sort(key=lambda each: (each[0].created_at, each[1]), reverse=True)
+        return [job for job, _ in found[: wanted.limit]]
+
+    def several(self, job_ids: Collection[str]) -> list[ComputeJob]:
+        """Return those of the jobs that there are."""
+        query = sa.select(*self._jobs.selected()).where(self._jobs.columns.job_id.in_(job_ids))
+        with self._database.read() as connection:
+            return [job_of(row) for row in connection.execute(query)]
 
     def names_in_use(self) -> tuple[set[str], set[str]]:
         """Return the task types of the newest jobs, and the names of the workers that are remembered."""
@@ -104,6 +114,20 @@ class Jobs:
         types = sa.select(columns.task_type).order_by(columns.created_at.desc()).limit(_LATEST)
         with self._database.read() as connection:
             return _texts(connection.scalars(types)), _texts(connection.scalars(sa.select(instances.c.worker_id)))
+
+    def active(self, limit: int) -> tuple[list[ComputeJob], Counter[str]]:
+        """Return jobs that run, then those that were queued first, and how many there are of each status."""
+        columns = self._jobs.columns
+        found: list[ComputeJob] = []
+        counts: Counter[str] = Counter()
+        with self._database.read() as connection:
+            for status in (ComputeJobStatus.PROCESSING, ComputeJobStatus.QUEUED):
+                here = columns.status == str(status)
+                counts[status] = connection.scalar(sa.select(sa.func.count()).where(here)) or 0
+                # In the order in which they were added, which needs no sort of all that wait.
+                query = sa.select(*self._jobs.selected()).where(here).order_by(columns.id).limit(limit - len(found))
+                found += map(job_of, connection.execute(query))
+        return found, counts
 
     def attempts(self, job_id: str) -> list[Attempt]:
         """Return the attempts at a job that are remembered, oldest first."""
@@ -185,29 +209,23 @@ class Jobs:
             connection.execute(attempts.delete().where(attempts.c.job_id == job_id))
             return gone.rowcount > 0
 
-    def _of_status(
-        self, connection: sa.Connection, query: sa.Select[Any], status: str, limit: int
-    ) -> Sequence[sa.Row[Any]]:
-        """Return what the query finds of one status, at about the cost of the cheaper of two ways.
-
-        The index by status finds all its rows, which then have to be sorted: best for few.
-        The index by creation finds the newest first: best for many, unless all are old. So
-        wider and wider windows of the newest jobs are looked through, until one would be
-        wider than the status has rows.
-        """
+    def _in_parts(self, connection: sa.Connection, wanted: JobFilter) -> list[list[Any]]:
+        """Return conditions on status and task type; together they match, each by an index that needs no sort."""
         columns = self._jobs.columns
-        by_status = columns.status == status
-        by_age = columns.status.concat("") == status  # for which no planner takes the index by status
-        window = _WINDOW
-        ids = sa.select(columns.id).where(by_status)
-        while connection.scalar(ids.offset(window - 1).limit(1)) is not None:
-            ages = sa.select(columns.created_at).order_by(columns.created_at.desc())
-            edge = connection.scalar(ages.offset(window).limit(1))
-            rows = connection.execute(query.where(by_age, columns.created_at > edge)).all()
-            if len(rows) == limit:
-                return rows
-            window *= 10
-        return connection.execute(query.where(by_status)).all()
+        of_task = [] if wanted.task_type is None else [columns.task_type == wanted.task_type]
+        if wanted.status is None:
+            return [of_task]
+        here = self._jobs.in_status(wanted.status)
+        if wanted.worker_id is not None:
+            return [[*here, *of_task]]
+        if wanted.status in FINISHED_STATUSES:
+            if of_task:
+                return [[*here, *of_task]]
+            return [[*here, columns.task_type == task] for task in distinct(connection, columns.task_type, *here)]
+        if connection.scalar(sa.select(columns.id).where(*here).offset(_FEW).limit(1)) is None:
+            return [[*here, *of_task]]
+        # So many that the newest jobs will do; the bare column would have them all sorted.
+        return [[columns.status.concat("") == wanted.status, *of_task]]
 
     def _beginnings_like(self, connection: sa.Connection, prefix: str) -> set[str]:
         """Return beginnings of ids, as long as this one, that it may be a slip of: of the newest jobs, and others."""

@@ -6,8 +6,10 @@ from clworker.core.store.claims import Claims
 from clworker.core.store.database import BUSY_TIMEOUT, Database
 from clworker.core.store.instances import Instances
 from clworker.core.store.jobs import Jobs
+from clworker.core.store.purges import Purges
 from clworker.core.store.rescues import Rescues
 from clworker.core.store.schema import open_schema
+from clworker.core.store.statistics import Statistics
 
 
 class Store:
@@ -28,6 +30,8 @@ class Store:
         self.claims = Claims(self.database, table)
         self.rescues = Rescues(self.database, table)
         self.care = Care(self.database, table)
+        self.purges = Purges(self.database, table)
+        self.statistics = Statistics(self.database, table)
         self.instances = Instances(self.database)
 
     def watch_changes(self) -> ChangeProbe:
