@@ -7,7 +7,9 @@ growing pauses, until it has changed. Without inotify it is asked all the time.
 
 import asyncio
 import os
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import structlog
 
@@ -24,9 +26,10 @@ class WakeUp:
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
-        self.wanted = asyncio.Event()
+        self.commits_wanted = True
         """Whether a commit of others matters: not while the supervisor has all the jobs that it can take."""
-        self.wanted.set()
+        self.on_wanted: Callable[[], object] = lambda: None
+        """Called when commits are wanted again."""
         self._loop = asyncio.get_running_loop()
 
     def set(self) -> None:
@@ -40,10 +43,9 @@ class WakeUp:
 
     def want_commits(self, wanted: bool) -> None:
         """Say whether commits of others are to wake the supervisor; those kept from it do once they are wanted."""
-        if wanted:
-            self.wanted.set()
-        else:
-            self.wanted.clear()
+        before, self.commits_wanted = self.commits_wanted, wanted
+        if wanted and not before:
+            self.on_wanted()
 
     def clear(self) -> None:
         """Forget what happened until now; to be called before looking, not after."""
@@ -69,20 +71,24 @@ async def watch_commits(database_path: str, probe: ChangeProbe, wakeup: WakeUp) 
     written.set()  # what was written before we watched may yet become visible
     log_name = os.path.basename(path) + "-wal"
 
+    loop = asyncio.get_running_loop()
+
     def on_readable() -> None:
-        if log_name in set(watch.names()):
+        if not wakeup.commits_wanted:
+            loop.remove_reader(watch.fd)  # what waits there unread is one event, however busy the others are
+        elif log_name in set(watch.names()):
             written.set()
 
-    loop = asyncio.get_running_loop()
-    loop.add_reader(watch.fd, on_readable)
+    wakeup.on_wanted = partial(loop.add_reader, watch.fd, on_readable)
+    wakeup.on_wanted()
     try:
         while True:
-            await wakeup.wanted.wait()
             await written.wait()
             written.clear()
             if await _has_changed(probe, written):
                 wakeup.set()
     finally:
+        wakeup.on_wanted = lambda: None
         loop.remove_reader(watch.fd)
         watch.close()
 

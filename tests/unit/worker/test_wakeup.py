@@ -86,6 +86,24 @@ def test_every_commit_wakes(database: Path) -> None:
         _watching(database, body)
 
 
+def test_commits_that_nobody_wants_wake_once_they_are_wanted_again(database: Path) -> None:
+    async def body(waking: WakeUp, probe: _CountingProbe) -> None:
+        commit()
+        await _woken(waking)
+        for _ in range(3):
+            waking.want_commits(False)
+            looks = probe.looks
+            for _ in range(5):
+                commit()
+                await asyncio.sleep(0)  # the event is there by now: inotify is told of a write before it returns
+            assert probe.looks == looks
+            waking.want_commits(True)
+            await _woken(waking)
+
+    with _writer(database) as commit:
+        _watching(database, body)
+
+
 @pytest.mark.usefixtures("way")
 def test_a_commit_before_the_watch_stands_is_not_missed(database: Path) -> None:
     with _writer(database) as commit:
