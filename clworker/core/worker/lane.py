@@ -9,6 +9,7 @@ from clworker.core.frames import Message, body_of
 from clworker.core.models import Claim, Death
 from clworker.core.worker.desk import Desk
 from clworker.core.worker.execution import Execution, Surroundings
+from clworker.core.worker.lookahead import LookAhead
 from clworker.core.worker.pace import Load, Pace
 from clworker.core.worker.slots import Slot
 
@@ -26,6 +27,7 @@ class Lane:
         self._pace = pace
         self._executions: deque[Execution] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._look_ahead = LookAhead(desk.ask, self.take_back)
         slot.on_message = self._receive
         slot.on_death = self._slot_died
 
@@ -41,7 +43,7 @@ class Lane:
 
     def load(self) -> Load:
         """Return what is here, for a decision about more."""
-        load = Load()
+        load = Load(ends_soon=self._look_ahead.due)
         for execution in self._executions:
             load.add(None if execution.is_long else self._pace.expected(execution.claim.job))
         return load
@@ -62,6 +64,8 @@ class Lane:
         self.slot.busy = True
         if len(self._executions) == 1:
             self._begin()
+        elif self._look_ahead.due:
+            self._look_ahead.note_given()
 
     def hand_back(self, claim: Claim) -> None:
         """Return a job to the queue that no slot has seen."""
@@ -69,8 +73,8 @@ class Lane:
 
     def take_back(self) -> None:
         """Return to the queue what the slot has not begun."""
-        for _ in range(self.slot.orders.take_back()):
-            self._executions.pop().hand_back()
+        self._look_ahead.stop()
+        self._return_waiting()
 
     def stop(self) -> None:
         """Return everything to the queue, the running job too."""
@@ -88,7 +92,10 @@ class Lane:
 
     def _begin(self) -> None:
         execution = self._executions[0]
-        execution.begin(is_quick=self._pace.expected(execution.claim.job) is not None)
+        job = execution.claim.job
+        is_quick = self._pace.expected(job) is not None
+        execution.begin(is_quick=is_quick)
+        self._look_ahead.job_begins(None if is_quick else self._pace.average(job.task_type))
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(A_MOMENT, self._look)
 
@@ -103,7 +110,8 @@ class Lane:
             self._timer = asyncio.get_running_loop().call_later(left, self._look)
         else:
             execution.tell_start()
-            self.take_back()
+            if not self._look_ahead.given:
+                self._return_waiting()
 
     def _receive(self, message: Message) -> None:
         if not self._executions:
@@ -117,12 +125,18 @@ class Lane:
             if self._executions:
                 self._begin()
             else:
+                self._look_ahead.stop()
                 self.slot.busy = False
 
     def _slot_died(self, death: Death) -> None:
         executions, self._executions = self._executions, deque()
+        self._look_ahead.stop()
         self.slot.busy = False
         if executions:
             executions.popleft().slot_died(death)
         for execution in executions:
             execution.hand_back()
+
+    def _return_waiting(self) -> None:
+        for _ in range(self.slot.orders.take_back()):
+            self._executions.pop().hand_back()

@@ -62,7 +62,7 @@ class ComputeWorker:
         self._wakeup = WakeUp()
         self._service = ServiceManager(settings.notify_socket)
         self._desk = Desk(around.store, around.ledger, identity.instance.instance, identity.task_types)
-        self._desk.on_matter = self._wakeup.set
+        self._desk.ask = self._wakeup.set
         self._lanes = Lanes(pool, around, self._desk)
         self._announcer = Announcer(around.broadcaster, settings.worker_id, identity.task_types, self._idle_count)
         self._failure: BaseException | None = None

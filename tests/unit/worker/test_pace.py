@@ -56,6 +56,19 @@ def test_a_slow_one_behind_which_nobody_waits_takes_nothing_more(pace: Pace) -> 
     assert (load.room, share_out(jobs("instant"), [load], pace)) == (0, [])
 
 
+@pytest.mark.parametrize("running", ["slow", "unknown"])
+def test_one_that_ends_soon_takes_one_more_of_any_task_but_none_that_was_tried(pace: Pace, running: str) -> None:
+    def load(most: int = MOST_HELD) -> Load:
+        ending = Load(ends_soon=True, most=most)
+        ending.add(pace.expected(jobs(running)[0]))
+        return ending
+
+    assert load().room == 1
+    assert share_out(jobs("slow", "instant"), [load()], pace) == [0]
+    assert share_out(jobs("instant", retry_count=1), [load()], pace) == []
+    assert (load(most=1).room, share_out(jobs("instant"), [load(most=1)], pace)) == (0, [])
+
+
 def test_the_average_follows_what_is_measured() -> None:
     pace = Pace()
     (job,) = jobs("task")

@@ -1,0 +1,39 @@
+"""A job that a slot was given ahead of time does not wait behind one that takes longer than was expected."""
+
+from pathlib import Path
+from typing import Any
+
+from tests.support import databases
+from tests.support.plugins import PluginFolder
+from tests.support.waiting import wait_until
+from tests.support.worker import StartWorker
+
+NAP = """
+time.sleep(0.04)
+while params.gate and not os.path.exists(params.gate):
+    time.sleep(0.01)
+return {"status": "ok"}
+"""
+
+
+def test_a_job_given_ahead_goes_back_uncounted_when_the_one_before_it_takes_longer(
+    start_worker: StartWorker, plugins: PluginFolder, database: Path, tmp_path: Path
+) -> None:
+    plugins.install_plain("nap", NAP, gate="str")
+    gate = tmp_path / "gate"
+    rows: list[dict[str, Any]] = [{"job_id": f"short-{n}", "params": {"gate": ""}} for n in range(3)]
+    rows += [{"job_id": "long", "params": {"gate": str(gate)}}, {"job_id": "behind", "params": {"gate": ""}}]
+    worker = start_worker()
+    databases.queue(database, *({"task_type": "nap", "created_at": n, **row} for n, row in enumerate(rows)))
+
+    query = "SELECT cause FROM clworker_attempts WHERE job_id = 'behind'"
+    wait_until(lambda: {"cause": "never-started"} in databases.rows(database, query), "the job behind has gone back")
+    status = "SELECT job_id, status, retry_count FROM jobs WHERE job_id IN ('long', 'behind') ORDER BY job_id"
+    assert databases.rows(database, status) == [
+        {"job_id": "behind", "status": "queued", "retry_count": 0},
+        {"job_id": "long", "status": "processing", "retry_count": 0},
+    ]
+    assert len(databases.rows(database, query)) == 1  # it is not claimed again and again
+
+    gate.touch()
+    worker.wait_for_jobs(*(str(row["job_id"]) for row in rows))
