@@ -52,7 +52,7 @@ SABOTAGES = {
     'UPDATE jobs SET output = \'{"nonce": "of another attempt"}\'': "not the whole file of the attempt",
     f"UPDATE jobs SET status = 'error', error_message = '{OBITUARY}'": "given up after ",
     "UPDATE jobs SET status = 'error', error_message = 'odd'": "unexpected error: odd",
-    "UPDATE clworker_attempts SET ended_at = NULL": "is still open",
+    "UPDATE clworker_attempts SET ended_at = CASE cause WHEN 'completed' THEN NULL ELSE ended_at END": "is still open",
 }
 
 
