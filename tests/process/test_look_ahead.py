@@ -1,10 +1,18 @@
 """A job that a slot was given ahead of time does not wait behind one that takes longer than was expected."""
 
+import os
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from clworker.core.worker.lane import A_MOMENT
+from clworker.core.worker.orders import LARGEST
 from tests.support import databases
 from tests.support.plugins import PluginFolder
+from tests.support.processes import children_of
 from tests.support.waiting import wait_until
 from tests.support.worker import StartWorker
 
@@ -37,6 +45,23 @@ def test_a_job_given_ahead_goes_back_uncounted_when_the_one_before_it_takes_long
 
     gate.touch()
     worker.wait_for_jobs(*(str(row["job_id"]) for row in rows))
+
+
+@pytest.mark.parametrize("size", [10, LARGEST], ids=["small", "too large for the queue to a slot"])
+def test_a_job_that_its_slot_is_slow_to_begin_is_not_taken_from_it(
+    start_worker: StartWorker, plugins: PluginFolder, database: Path, size: int
+) -> None:
+    plugins.install_plain("quick", 'return {"status": "ok"}', text="str")
+    worker = start_worker()
+    (slot,) = children_of(worker.nursery)
+    os.kill(slot, signal.SIGSTOP)
+    databases.queue(database, {"job_id": "a", "task_type": "quick", "params": {"text": "x" * size}})
+    worker.wait_for("job started", job_id="a")
+    time.sleep(10 * A_MOMENT)  # after a moment, those that wait behind it go back
+    os.kill(slot, signal.SIGCONT)
+    worker.wait_for_jobs("a")
+    causes = databases.rows(database, "SELECT cause FROM clworker_attempts")
+    assert causes == [{"cause": "completed"}]
 
 
 def test_quick_jobs_with_params_that_fill_the_queue_to_a_slot_run_once_each(

@@ -74,7 +74,7 @@ class Lane:
         Execution(claim, self.slot, self._around, self._desk).hand_back()
 
     def take_back(self) -> None:
-        """Return to the queue what the slot has not begun."""
+        """Return to the queue what waits behind the job whose turn it is."""
         self._look_ahead.stop()
         self._return_waiting()
 
@@ -147,5 +147,8 @@ class Lane:
             execution.hand_back()
 
     def _return_waiting(self) -> None:
-        for _ in range(self.slot.orders.take_back()):
+        orders = self.slot.orders.take_back()
+        if orders and len(orders) == len(self._executions):
+            self.slot.orders.put(orders.pop(0))  # it is its turn, however long the process takes to see that
+        for _ in orders:
             self._executions.pop().hand_back()
