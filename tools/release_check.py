@@ -38,7 +38,7 @@ class Environment:
 
 def build(project: Path, into: Path, *targets: str) -> list[Path]:
     """Build a project's distributions, ``wheel`` or ``sdist``, and return their files in this order."""
-    built = []
+    built: list[Path] = []
     for target in targets:
         folder = into / target
         _run(sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(folder), cwd=project)

@@ -53,10 +53,8 @@ def test_the_sdist_has_all_that_is_needed_to_carry_on(distributions: Distributio
     with tarfile.open(distributions[1]) as archive:
         inside = {name.partition("/")[2] for name in archive.getnames()}
     folders = ("benchmarks", "clworker", "completions", "docs", "examples", "man", "tests", "tools")
-    wanted = {str(path.relative_to(ROOT)) for folder in folders for path in (ROOT / folder).rglob("*.*")}
-    wanted = {
-        path for path in wanted if "__pycache__" not in path and (ROOT / path).is_file() and "_cache/" not in path
-    }
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*.*") if path.is_file()]
+    wanted = {str(path.relative_to(ROOT)) for path in files if not {"__pycache__", ".mypy_cache"} & set(path.parts)}
     wanted |= {"ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md"}
     assert wanted - inside == set()
     assert not [name for name in inside if name.startswith(".venv") or "__pycache__" in name]
