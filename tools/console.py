@@ -21,7 +21,7 @@ from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-HOME, HOST = "/home/you", "media"
+HOME, HOST = "/home/you", "vm"
 """What stands in the README for the folder and the host where the sessions were run."""
 _BLOCK = re.compile(r"(?<=<!-- session -->\n```console\n).*?(?=^```$)", re.DOTALL | re.MULTILINE)
 _END = "-- end of output --"
@@ -32,7 +32,7 @@ _VARYING = (
     (_UUID, "ID"),
     (_BEGINNING, "ID"),
     (re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z"), "TIME"),
-    (re.compile(r"\d+(\.\d+)?(ms|s|m|h)?\b"), "N"),
+    (re.compile(r"\d+(\.\d+)?( s|ms|s|m|h)\b|\d+\.\d+|\b\d{3,}\b"), "N"),
     (re.compile(r"-{3,}"), "---"),
     (re.compile(r"[ \t]+"), " "),
 )

@@ -40,8 +40,9 @@ class ThumbnailSheet(ComputeModule):
         return Params
 
     async def execute(
-        self, job: Job, params: Params, progress_callback: Callable[[int], None] | None = None
+        self, job: Job, params: BaseJobParams, progress_callback: Callable[[int], None] | None = None
     ) -> dict[str, Any]:
+        assert isinstance(params, Params)  # checked by our schema before
         pairs = list(zip(params.input_paths, params.output_paths, strict=True))
         for number, (source, target) in enumerate(pairs, start=1):
             with Image.open(source) as picture:
