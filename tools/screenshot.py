@@ -5,10 +5,11 @@ from html import escape
 from tools.console import README, ROOT, Session, sessions
 
 TARGET = ROOT / "docs" / "terminal.svg"
-_COLUMNS = 118
+_COLUMNS = 126
 _LINE, _CHARACTER, _TOP, _LEFT = 18, 7.8, 52, 18
 _SHOWN = ("run", "jobs submit image_conversion", "workers", "jobs explain", "jobs stats")
-_HEAD = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" aria-labelledby="title desc">
+_HEAD = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"
+     role="img" aria-labelledby="title desc">
   <title id="title">clworker in a terminal</title>
   <desc id="desc">{described}</desc>
   <style>
@@ -24,7 +25,9 @@ _HEAD = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}
     }}
   </style>
   <rect class="window" x="1" y="1" width="{inner_width}" height="{inner_height}" rx="8"/>
-  <circle class="bar" cx="22" cy="20" r="6"/><circle class="bar" cx="42" cy="20" r="6"/><circle class="bar" cx="62" cy="20" r="6"/>
+  <circle class="bar" cx="22" cy="20" r="6"/>
+  <circle class="bar" cx="42" cy="20" r="6"/>
+  <circle class="bar" cx="62" cy="20" r="6"/>
 """
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from clworker.cli import exits
 from tests.support.commands import all_commands
+from tools import screenshot
 from tools.console import README, ROOT, Shell, replay, same_but_for_what_varies, sessions
 
 PAGES = [README, ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -25,6 +26,11 @@ def test_the_sessions_show_what_the_program_says_now(tmp_path: Path) -> None:
             for command, old, new in zip(now.commands, before.outputs, now.outputs, strict=True):
                 same = same_but_for_what_varies(old) == same_but_for_what_varies(new)
                 assert same, f"{command}\nprints\n{new}\nsay `make readme`"
+
+
+def test_the_screenshot_is_of_a_session() -> None:
+    *_, daily = sessions(README.read_text())
+    assert screenshot.TARGET.read_text() == screenshot.draw(daily), "say `make readme`"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.broker import missing
+from tests.support.in_process import InProcess
 from tests.support.program import PROGRAM, Program
 
 UNITS = Path(__file__).parents[2] / "examples" / "systemd"
@@ -40,12 +41,12 @@ def test_systemd_has_no_word_against_them(units: Path) -> None:
         analyze("security", "--offline=true", "--threshold=25", service)  # of 100, which is no protection at all
 
 
-def test_the_commands_and_options_in_them_are_the_programs(units: Path, program: Program) -> None:
+def test_the_commands_and_options_in_them_are_the_programs(units: Path, command: InProcess) -> None:
     commands = re.findall(r"^ExecStart=(.*)$", "".join(path.read_text() for path in units.glob("*.service")), re.M)
     assert len(commands) == 2
-    for command in commands:
-        _, *args = command.replace("%H", "host").split()
-        assert program.ok(*args, "--help").stdout.startswith("Usage: clworker")
+    for line in commands:
+        _, *args = line.replace("%H", "host").split()
+        assert command.ok(*args, "--help").stdout.startswith("Usage: clworker")
 
 
 def test_a_worker_so_confined_runs_a_job(program: Program, picture: Path) -> None:
