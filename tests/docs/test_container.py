@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 from tests.support.in_process import InProcess
@@ -15,8 +16,8 @@ KNOWN = {"FROM", "WORKDIR", "COPY", "RUN", "USER", "ENV", "VOLUME", "STOPSIGNAL"
 def instructions() -> list[tuple[str, str]]:
     """Each instruction with its words, continued lines joined."""
     text = re.sub(r"^#.*\n", "", FILE.read_text(), flags=re.MULTILINE).replace("\\\n", " ")
-    pairs = (line.split(maxsplit=1) for line in text.splitlines() if line.strip())
-    return [(name, rest) for name, rest in pairs]
+    pairs = (line.partition(" ") for line in text.splitlines() if line.strip())
+    return [(name, rest.strip()) for name, _, rest in pairs]
 
 
 def test_it_has_instructions_that_there_are_and_shell_that_parses() -> None:
@@ -31,7 +32,7 @@ def test_it_has_instructions_that_there_are_and_shell_that_parses() -> None:
 def test_what_it_starts_is_a_command_of_ours_and_not_as_root(command: InProcess) -> None:
     last = dict(instructions())
     assert last["USER"] not in ("root", "0")
-    program, *args = [*json.loads(last["ENTRYPOINT"]), *json.loads(last["CMD"])]
+    (program,), args = json.loads(last["ENTRYPOINT"]), json.loads(last["CMD"])
     assert program == "clworker"
     assert command.ok(*args, "--help").stdout.startswith("Usage: clworker run")
 
@@ -39,5 +40,5 @@ def test_what_it_starts_is_a_command_of_ours_and_not_as_root(command: InProcess)
 def test_the_commands_at_its_top_name_this_file_and_variables_of_ours() -> None:
     build, run = (shlex.split(line) for line in re.findall(r"^#   (podman .*)$", FILE.read_text(), re.MULTILINE))
     assert FILE.parents[2] / build[build.index("-f") + 1] == FILE
-    variables = [word.partition("=")[0] for before, word in zip(run, run[1:], strict=False) if before == "-e"]
+    variables = [word.partition("=")[0] for before, word in pairwise(run) if before == "-e"]
     assert variables == ["WORKER_ID", "MQTT_BROKER"]
