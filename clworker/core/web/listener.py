@@ -6,7 +6,9 @@ import socket
 
 from clworker.core.errors import UsageFault
 
-_BACKLOG = 128
+BACKLOG = 256
+"""Connections that wait to be accepted; of one more the first packet is lost, which costs its client a second."""
+
 _FAULTS = {
     errno.EADDRINUSE: "another program listens there already; choose another port",
     errno.EADDRNOTAVAIL: "this machine has no such address",
@@ -27,7 +29,7 @@ def listen(address: str, port: int) -> socket.socket:
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(bound_to)
-        sock.listen(_BACKLOG)
+        sock.listen(BACKLOG)
     except OSError as failure:
         sock.close()
         reason = _FAULTS.get(failure.errno or 0) or os.strerror(failure.errno or 0)

@@ -52,15 +52,23 @@ class Page:
 def _plain(state: dict[str, Any]) -> str:
     """Return the state as tables."""
     slots = [
-        (number, job["task_type"], job["job_id"], f"{job['progress']} %") if job else (number, "idle", "", "")
-        for number, job in enumerate(slot["job"] for slot in state["slots"])
+        (number, f"{job['task_type']} {job['job_id']}", f"{job['progress']} %", _age(job["seconds"]), memory)
+        if job
+        else (number, "idle", "", "", memory)
+        for number, (job, memory) in enumerate(
+            (slot["job"], _mebibytes(slot["memory_bytes"])) for slot in state["slots"]
+        )
     ]
     queue = [
         (task["task_type"], task["queued"], _age(task["oldest_seconds"]), task["running"])
         for task in state["queue"] or ()
     ]
     failures = [
-        (as_time(failure["ended_at"]) or "", failure["task_type"], failure["job_id"], failure["message"])
+        (
+            (as_time(failure["ended_at"]) or "").replace("T", " "),
+            f"{failure['task_type']} {failure['job_id']}",
+            failure["message"],
+        )
         for failure in state["failures"]
     ]
     broker = state["broker"]
@@ -69,17 +77,23 @@ def _plain(state: dict[str, Any]) -> str:
         [
             f"<p>{escape('Takes jobs.' if state['ready'] else '; '.join(state['hindrances']))}</p>",
             f"<p>MQTT: {escape(mqtt)}</p>",
-            _table("Slots", ("Slot", "Task", "Job", "Progress"), slots),
-            _table("Queue", ("Task", "Waiting", "Oldest", "Running"), queue),
-            _table("Recent failures", ("Ended", "Task", "Job", "Message"), failures),
+            _table("slots", "Slots of this worker", ("Slot", "Job", "Progress", "For", "Memory"), slots),
+            _table("queue", "Queue of all workers", ("Task", "Waiting", "Oldest", "Running"), queue),
+            _table("failures", "Recent failures", ("Ended", "Job", "Message"), failures),
         ]
     )
 
 
-def _table(caption: str, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+def _table(kind: str, caption: str, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     head = "".join(f'<th scope="col">{name}</th>' for name in names)
     body = "".join(f"<tr>{''.join(f'<td><bdi>{escape(str(cell))}</bdi></td>' for cell in row)}</tr>" for row in rows)
-    return f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return (
+        f'<table class="{kind}"><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    )
+
+
+def _mebibytes(size: int | None) -> str:
+    return "" if size is None else f"{size >> 20} MiB"
 
 
 def _age(seconds: float | None) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from http import HTTPStatus
 
+from clworker.core.web.listener import BACKLOG
 from clworker.core.web.messages import LONGEST_HEAD, Refused, Request, Response, parse
 
 MOST_CONNECTIONS = 256
@@ -40,9 +41,14 @@ class Server:
         """Connections that owe us a request, the longest silent first."""
         self._has_failed = False
 
+    @property
+    def connections(self) -> int:
+        """How many there are now."""
+        return len(self._open)
+
     async def serve(self, stop: asyncio.Event) -> None:
         """Serve until told to stop; who is connected then is cut off."""
-        server = await asyncio.start_server(self._converse, sock=self._sock, limit=LONGEST_HEAD)
+        server = await asyncio.start_server(self._converse, sock=self._sock, limit=LONGEST_HEAD, backlog=BACKLOG)
         try:
             await stop.wait()
         finally:
@@ -118,6 +124,7 @@ class Server:
 
     async def _say_goodbye(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """End our side, and read what the client still sends: closing at once could cost it our answer."""
+        self._silent[writer] = None
         writer.write_eof()
         unread = 0
         with suppress(TimeoutError):

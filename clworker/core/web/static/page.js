@@ -11,8 +11,9 @@
 
   function duration(seconds) {
     if (seconds === null) return "–";
+    if (seconds === 0) return "0";
     if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
-    if (seconds < 10) return `${seconds.toFixed(1)} s`;
+    if (seconds < 10) return `${Number(seconds.toFixed(1))} s`;
     if (seconds < 120) return `${Math.round(seconds)} s`;
     if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
     if (seconds < 172800) return `${Math.round(seconds / 3600)} h`;
@@ -22,7 +23,7 @@
   function moment(milliseconds) {
     const time = new Date(milliseconds);
     if (milliseconds === null || isNaN(time)) return "–";
-    const clock = time.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+    const clock = time.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
     return Date.now() - time < 43200000 ? clock : `${time.toLocaleDateString()} ${clock}`;
   }
 
@@ -166,10 +167,10 @@
     return node;
   }
 
-  // The next of 1, 2, 5, 10, 20, … so that the scale is easy to read and seldom changes.
+  // The next of 2, 4, 6, 8, 10, 20, 40, … so that the scale is easy to read, at its middle too, and seldom changes.
   function roundedUp(value, least) {
     const power = 10 ** Math.floor(Math.log10(Math.max(value, least)));
-    return [1, 2, 5, 10].map(step => step * power).find(step => step >= Math.max(value, least));
+    return [1, 2, 4, 6, 8, 10].map(step => step * power).find(step => step >= Math.max(value, least));
   }
 
   // Draws stacked or overlaid bars: each series has a class and values; "label" writes a value of the scale.
