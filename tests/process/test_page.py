@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,6 +61,7 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 def page(window: Browser) -> Browser:
     """A browser that lets pages run their scripts, until it is told otherwise."""
     window.allow_scripts(True)
+    window.driver.get("about:blank")  # the page of another test goes on asking for a worker that is gone
     window.complaints()
     return window
 
@@ -91,7 +93,7 @@ def test_the_page_from_a_running_job_to_a_worker_that_is_gone(
         return {{"status": "ok", "task_output": {{}}}}
         """,
     )
-    failed = {"status": "error", "completed_at": 1_700_000_000_000, "priority": 9}
+    failed: dict[str, Any] = {"status": "error", "completed_at": 1_700_000_000_000, "priority": 9}
     bench.queue(HOSTILE, job_id=HOSTILE, error_message=HOSTILE, **failed)
     bench.queue("long", job_id="x" * 300, error_message="y" * 1_000_000, **failed)
     bench.queue("unknown " * 30)

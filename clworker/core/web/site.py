@@ -84,8 +84,11 @@ class Site:
         return self._page.rendered(state_of(snapshot, self._hindrances(snapshot)))
 
     def _hindrances(self, snapshot: Snapshot) -> list[str]:
-        # How the worker stands is known better than the snapshot does, which is kept for a while.
-        return list(hindrances(self._pulse.silence, self._pulse.situation, snapshot.database_fault))
+        # How the worker stands is known better than the snapshot does, which is kept for a while. But until one was
+        # taken of the database, nobody knows that there is one.
+        has_looked = snapshot.overview is not None or snapshot.database_fault is not None
+        situation = self._pulse.situation if has_looked else None
+        return list(hindrances(self._pulse.silence, situation, snapshot.database_fault))
 
 
 def _is_address(host: str) -> bool:

@@ -186,7 +186,8 @@ def test_jobs_are_counted_by_task_and_outcome_and_their_times_measured(scene: Sc
 
 def test_what_stands_now_is_measured_at_each_look(scene: Scene) -> None:
     waiting: list[dict[str, Any]] = [{"job_id": f"w-{n}", "task_type": "zoom", "created_at": 1000} for n in range(3)]
-    databases.insert(scene.database, [*waiting, {"job_id": "r", "task_type": "zoom", "status": "processing"}])
+    databases.insert(scene.database, waiting)
+    databases.insert(scene.database, [{"job_id": "r", "task_type": "zoom", "status": "processing"}])
     job = RunningJob("r", "zoom", 40, 1.5)
     own = SlotState(os.getpid(), job)
     scene.pulse.situation = replace(WORKING, slots=[own, SlotState(1 << 30, None)])
@@ -216,7 +217,7 @@ def test_metric_names_keep_to_the_conventions(scene: Scene) -> None:
 def test_the_page_without_scripts_shows_what_others_wrote_as_text(scene: Scene) -> None:
     long = "x" * 1_000_000
     failed = {"status": "error", "completed_at": 5}
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"job_id": HOSTILE, "task_type": HOSTILE, "error_message": HOSTILE, **failed},
         {"job_id": long, "task_type": long, "error_message": long, **failed},
         {"job_id": "w", "task_type": HOSTILE},
