@@ -155,8 +155,8 @@ class ComputeWorker:
     def situation(self) -> Situation:
         """Return how this worker stands at this moment. In the event loop's thread."""
         phase = Phase.DRAINING if self._is_stopping() else Phase.WORKING if self._appeared else Phase.STARTING
-        states, types = self._lanes.states, self._identity.task_types
-        return Situation(phase, types, states, self._desk.fault, self._pool.plugins_alive)
+        types = self._identity.task_types
+        return Situation(phase, types, self._lanes.states, self._desk.fault, self._pool.plugins_alive)
 
     def _duties(self, probe: ChangeProbe) -> Iterator[Coroutine[Any, Any, None]]:
         settings = self._around.settings
