@@ -13,6 +13,7 @@ from clworker.core.worker.execution import Surroundings
 from clworker.core.worker.lane import Lane
 from clworker.core.worker.pace import MOST_HELD, Load, Pace, share_out
 from clworker.core.worker.pool import SlotPool
+from clworker.core.worker.situation import SlotState
 
 _log = structlog.get_logger("clworker.worker")
 
@@ -44,6 +45,11 @@ class Lanes:
     def idle_count(self) -> int:
         """How many slots could take a job now."""
         return len(self._pool.idle)
+
+    @property
+    def states(self) -> list[SlotState]:
+        """Every slot, and what it is at."""
+        return [lane.state for lane in self._lanes]
 
     @property
     def are_idle(self) -> bool:

@@ -32,6 +32,7 @@ from clworker.core.worker.pool import SlotPool
 from clworker.core.worker.rescuer import Rescuer
 from clworker.core.worker.service import ServiceManager
 from clworker.core.worker.signals import StopRequest
+from clworker.core.worker.situation import Phase, Situation
 from clworker.core.worker.wakeup import WakeUp, watch_commits
 
 CLAIMS_CHECKED_EVERY = 0.5
@@ -68,6 +69,7 @@ class ComputeWorker:
         self._failure: BaseException | None = None
         self._freed: list[ComputeJob] = []
         self._may_still_be_seen = False
+        self._appeared = False
         self._call = around.ledger.call
 
     async def __aenter__(self) -> "ComputeWorker":
@@ -153,6 +155,12 @@ class ComputeWorker:
         if stop.second.is_set() and stop.signal_number is not None:
             raise Interrupted(stop.signal_number, f"stopped by a second {signal_name(stop.signal_number)}")
 
+    def situation(self) -> Situation:
+        """Return how this worker stands at this moment. In the event loop's thread."""
+        phase = Phase.DRAINING if self._is_stopping() else Phase.WORKING if self._appeared else Phase.STARTING
+        types = self._identity.task_types
+        return Situation(phase, types, self._lanes.states, self._desk.fault, self._pool.plugins_alive)
+
     def _duties(self, probe: ChangeProbe) -> Iterator[Coroutine[Any, Any, None]]:
         settings = self._around.settings
         yield self._announcer.run(settings.heartbeat_interval)
@@ -194,6 +202,7 @@ class ComputeWorker:
         for job in self._freed:  # told only now, since the first message connects and a Will must come before
             self._around.tell_state(job)
         await self._service.ready()
+        self._appeared = True
         _log.info("worker started", tasks=list(self._identity.task_types), slots=self._around.settings.concurrency)
 
     async def _disappear(self) -> None:

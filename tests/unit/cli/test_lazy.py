@@ -18,7 +18,17 @@ from tests.support.plugins import PluginFolder
 from tests.support.program import Program
 
 COMMANDS = dict(all_commands())
-HEAVY = {"sqlalchemy", "paho", "PIL", "pydantic", "cl_ml_tools", "structlog", "tabulate", "plugin_spy"}
+HEAVY = {
+    "sqlalchemy",
+    "paho",
+    "PIL",
+    "pydantic",
+    "cl_ml_tools",
+    "structlog",
+    "tabulate",
+    "prometheus_client",
+    "plugin_spy",
+}
 REPORTING = """
 import atexit, sys
 atexit.register(lambda: print("\\nIMPORTED", *{name.partition(".")[0] for name in sys.modules}, file=sys.stderr))
