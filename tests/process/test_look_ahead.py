@@ -37,3 +37,16 @@ def test_a_job_given_ahead_goes_back_uncounted_when_the_one_before_it_takes_long
 
     gate.touch()
     worker.wait_for_jobs(*(str(row["job_id"]) for row in rows))
+
+
+def test_quick_jobs_with_params_that_fill_the_queue_to_a_slot_run_once_each(
+    start_worker: StartWorker, plugins: PluginFolder, database: Path
+) -> None:
+    plugins.install_plain("quick", 'return {"status": "ok"}', text="str")
+    worker = start_worker()
+    ids = [f"job-{n}" for n in range(200)]
+    databases.queue(database, *({"job_id": name, "task_type": "quick", "params": {"text": "x" * 7000}} for name in ids))
+    worker.wait_for_jobs(*ids)
+    query = "SELECT count(*) AS runs FROM clworker_attempts WHERE cause = 'completed'"
+    assert databases.rows(database, query) == [{"runs": 200}]
+    assert not worker.logged("job failed")

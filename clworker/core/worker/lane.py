@@ -10,7 +10,8 @@ from clworker.core.models import Claim, Death
 from clworker.core.worker.desk import Desk
 from clworker.core.worker.execution import Execution, Surroundings
 from clworker.core.worker.lookahead import LookAhead
-from clworker.core.worker.pace import Load, Pace
+from clworker.core.worker.orders import LARGEST
+from clworker.core.worker.pace import MOST_HELD, Load, Pace
 from clworker.core.worker.situation import SlotState
 from clworker.core.worker.slots import Slot
 
@@ -27,6 +28,7 @@ class Lane:
         self._desk = desk
         self._pace = pace
         self._executions: deque[Execution] = deque()
+        self._capacity = MOST_HELD
         self._timer: asyncio.TimerHandle | None = None
         self._look_ahead = LookAhead(desk.ask, self.take_back)
         slot.on_message = self._receive
@@ -49,7 +51,7 @@ class Lane:
 
     def load(self) -> Load:
         """Return what is here, for a decision about more."""
-        load = Load(ends_soon=self._look_ahead.due)
+        load = Load(most=self._capacity, ends_soon=self._look_ahead.due)
         for execution in self._executions:
             load.add(None if execution.is_long else self._pace.expected(execution.claim.job))
         return load
@@ -63,7 +65,7 @@ class Lane:
             execution.refuse(f"params cannot be handed to a task: {failure}")
             return
         if self.slot.is_gone or not self.slot.hand(order):
-            self._pace.note(claim.job.task_type, A_MOMENT)  # too large to wait behind others
+            self._learn_from_refusal(claim, len(order))
             self.hand_back(claim)
             return
         self._executions.append(execution)
@@ -95,6 +97,13 @@ class Lane:
             self._executions[0].lose_claim()
         else:
             self.take_back()
+
+    def _learn_from_refusal(self, claim: Claim, size: int) -> None:
+        """Take care that the next jobs are not claimed only to be handed back as well."""
+        if size <= LARGEST:  # the queue to the slot is full
+            self._capacity = max(1, len(self._executions))
+        else:  # it must not wait behind others, so its task counts as one of those that do not
+            self._pace.note(claim.job.task_type, A_MOMENT)
 
     def _begin(self) -> None:
         execution = self._executions[0]

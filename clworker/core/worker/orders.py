@@ -13,7 +13,7 @@ LARGEST = 8_192
 """Bytes of an order that can wait in the queue."""
 
 _BUFFER = 212_992
-"""Bytes asked for, which any Linux grants: more than a slot may hold orders of the largest size."""
+"""Bytes asked for, which any Linux grants: some twenty orders of the largest size, or dozens of usual ones."""
 
 _LARGE = {"type": "large"}
 

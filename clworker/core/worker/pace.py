@@ -16,8 +16,8 @@ QUICK = 0.005
 LONGEST_WAIT = 0.02
 """Seconds that a job may wait behind others in a slot."""
 
-MOST_HELD = 16
-"""Jobs that a slot may hold, the one that runs among them."""
+MOST_HELD = 64
+"""Jobs that a slot may hold, the one that runs among them: so many that a commit is paid by dozens of the shortest."""
 
 _WEIGHT = 0.2
 """Of the latest job in the average."""

@@ -69,6 +69,7 @@ class ComputeWorker:
         self._failure: BaseException | None = None
         self._freed: list[ComputeJob] = []
         self._appeared = False
+        self._may_still_be_seen = False
         self._call = around.ledger.call
 
     async def __aenter__(self) -> "ComputeWorker":
@@ -87,7 +88,9 @@ class ComputeWorker:
         return self
 
     async def __aexit__(self, *_failure: object) -> None:
-        """Note the end of this instance, unless a claim of it is left for a rescuer."""
+        """Note the end of this instance, unless something of it is left for a rescuer."""
+        if self._may_still_be_seen:
+            return  # registered and dead: whoever sees that will remove the message once the broker is back
         try:
             ended = await self._call(self._around.store.instances.end, self._identity.instance.instance)
         except DatabaseTrouble as failure:
@@ -203,7 +206,8 @@ class ComputeWorker:
         _log.info("worker started", tasks=list(self._identity.task_types), slots=self._around.settings.concurrency)
 
     async def _disappear(self) -> None:
-        if not await asyncio.to_thread(self._around.broadcaster.clear_retained):
+        self._may_still_be_seen = not await asyncio.to_thread(self._around.broadcaster.clear_retained)
+        if self._may_still_be_seen:
             _log.warning("the broker has not confirmed that the worker's message is removed")
 
     async def _work(self) -> None:

@@ -31,7 +31,7 @@ def shared(pace: Pace, wanted: list[ComputeJob], slots: int) -> list[int]:
 
 @pytest.mark.parametrize(("task", "held"), [("instant", MOST_HELD), ("quick", 5), ("slow", 1), ("unknown", 1)])
 def test_a_slot_holds_as_many_as_are_over_in_a_moment(pace: Pace, task: str, held: int) -> None:
-    assert shared(pace, jobs(*[task] * 20), 1) == [0] * held
+    assert shared(pace, jobs(*[task] * (MOST_HELD + 10)), 1) == [0] * held
 
 
 def test_a_job_that_was_tried_before_runs_alone(pace: Pace) -> None:
