@@ -68,8 +68,8 @@ class ComputeWorker:
         self._announcer = Announcer(around.broadcaster, settings.worker_id, identity.task_types, self._idle_count)
         self._failure: BaseException | None = None
         self._freed: list[ComputeJob] = []
-        self._may_still_be_seen = False
         self._appeared = False
+        self._may_still_be_seen = False
         self._call = around.ledger.call
 
     async def __aenter__(self) -> "ComputeWorker":
