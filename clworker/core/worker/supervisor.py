@@ -35,9 +35,6 @@ from clworker.core.worker.signals import StopRequest
 from clworker.core.worker.situation import Phase, Situation
 from clworker.core.worker.wakeup import WakeUp, watch_commits
 
-CLAIMS_CHECKED_EVERY = 0.5
-"""Seconds between two looks for claims that somebody has taken from us."""
-
 _PAUSE_AFTER_DEATH = 0.5
 _log = structlog.get_logger("clworker.worker")
 
@@ -122,7 +119,8 @@ class ComputeWorker:
             await rescuer.finish()
             return None
         self._lanes.hand_out(claims)
-        async with self._background([self._membership.beat(), self._watch_claims(), self._return_jobs_after_signal()]):
+        duties = [self._membership.beat(), self._lanes.watch_claims(instance), self._return_jobs_after_signal()]
+        async with self._background(duties):
             await self._settle_all()
         await rescuer.finish()
         job = await self._call(store.jobs.get, claims[0].job_id)
@@ -166,7 +164,7 @@ class ComputeWorker:
         yield self._announcer.run(settings.heartbeat_interval)
         yield self._membership.beat()
         yield self._membership.watch()
-        yield self._watch_claims()
+        yield self._lanes.watch_claims(self._identity.instance.instance)
         yield watch_commits(self._around.store.database.path, probe, self._wakeup)
         yield self._wake_after(self._stop.first)
         yield self._wake_after(self._membership.taken_over)
@@ -277,16 +275,6 @@ class ComputeWorker:
 
     def _is_stopping(self) -> bool:
         return self._stop.first.is_set() or self._membership.taken_over.is_set()
-
-    async def _watch_claims(self) -> None:
-        """End what runs without a claim, for ever: rescued, cancelled, reset or deleted by somebody."""
-        while True:
-            await asyncio.sleep(CLAIMS_CHECKED_EVERY)
-            tokens = self._lanes.tokens
-            if tokens:
-                with suppress(StoreUnavailable):
-                    held = await self._call(self._around.store.claims.held, self._identity.instance.instance)
-                    self._lanes.lose(tokens - held)
 
     async def _wake_after(self, event: asyncio.Event) -> None:
         await event.wait()
