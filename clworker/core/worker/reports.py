@@ -54,6 +54,10 @@ def _is_size(value: Any) -> bool:
     return value is None or (_is_whole(value) and 0 <= value < 1 << 60)
 
 
+def _is_duration(value: Any) -> bool:
+    return (_is_whole(value) or isinstance(value, float)) and 0 <= value < 1 << 60
+
+
 def _is_list_of_texts(value: Any) -> bool:
     return isinstance(value, list) and all(map(_is_text, value))
 
@@ -85,5 +89,5 @@ _KINDS: dict[str, dict[str, Check]] = {
     "staged": {"created": _is_list_of_texts},
     "progress": {"percent": _is_percent},
     "log": {"logger": _is_text, "level": _is_size, "event": _is_text, "extra": _is_extra, "exception": _is_chain},
-    "outcome": {"output": _is_anything, "error": _is_text_or_none, "peak_kib": _is_size},
+    "outcome": {"output": _is_anything, "error": _is_text_or_none, "peak_kib": _is_size, "seconds": _is_duration},
 }

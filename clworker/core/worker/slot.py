@@ -8,6 +8,7 @@ import logging
 import math
 import os
 import resource
+import time
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -55,13 +56,22 @@ def serve(
     memory = _PeakMemory()
     while (job := inbox.receive()) is not None:
         memory.forget()
+        began = time.monotonic()
         mark_started(config.lock_fd, place, job["token"])
         try:
             report = _run(channel, registry, config, job, owner)
         except Exception as failure:  # of a schema or a validator, which are the plugin's as well
             _log.error("the job failed around its task", exc_info=failure)
             report = runner.Report(error=describe_exception(failure))
-        channel.send({"type": "outcome", "output": report.output, "error": report.error, "peak_kib": memory.peak_kib()})
+        channel.send(
+            {
+                "type": "outcome",
+                "output": report.output,
+                "error": report.error,
+                "peak_kib": memory.peak_kib(),
+                "seconds": time.monotonic() - began,
+            }
+        )
 
 
 def _run(
