@@ -65,10 +65,13 @@ class Workspace:
     def _restored(self, text: str) -> str:
         """Put the real paths into one text. A regular expression of them all takes a millisecond to make."""
         restored, begin = "", 0
-        while found := [(at, -len(path), path) for path in self._restorations if (at := _find(path, text, begin)) >= 0]:
+        places = {path: _find(path, text, 0) for path in self._restorations}
+        while found := [(at, -len(path), path) for path, at in places.items() if at >= 0]:
             at, _, path = min(found)  # the first, and of those that begin there the longest
             restored += text[begin:at] + self._restorations[path]
             begin = at + len(path)
+            # Only what lies behind us is looked for again: a path that is not there is not there later either.
+            places |= {path: _find(path, text, begin) for path, at in places.items() if 0 <= at < begin}
         return restored + text[begin:]
 
     def keep(self) -> list[str]:
