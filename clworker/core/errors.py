@@ -83,6 +83,10 @@ class PathRefused(ClworkerError):
     """A job names a path that it may not use."""
 
 
+class ImportRefused(ClworkerError):
+    """A line of an import describes no job that can be added."""
+
+
 class PluginHostFailed(ClworkerError):
     """The child process that imports the task plugins could not do its work."""
 

@@ -11,6 +11,7 @@ from clworker.core.store.purges import Purges
 from clworker.core.store.rescues import Rescues
 from clworker.core.store.schema import open_schema
 from clworker.core.store.statistics import Statistics
+from clworker.core.store.transfers import Transfers
 
 
 class Store:
@@ -32,6 +33,7 @@ class Store:
         self.rescues = Rescues(self.database, table)
         self.care = Care(self.database, table)
         self.purges = Purges(self.database, table)
+        self.transfers = Transfers(self.database, table)
         self.statistics = Statistics(self.database, table)
         self.overviews = Overviews(self.database, table)
         self.instances = Instances(self.database)

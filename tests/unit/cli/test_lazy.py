@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 import pytest
 
-from clworker.cli.jobs import STATUSES
 from clworker.cli.lazy import LazyGroup
+from clworker.cli.options import STATUSES
 from clworker.core.models import ComputeJobStatus
 from clworker.core.store.identity import Instance, LockFile, Role
 from clworker.core.store.store import Store
