@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from clworker.core.models import LARGEST_JSON, ComputeJob, JobFilter
+from clworker.core.models import ComputeJob, JobFilter
 from clworker.core.store.database import Database
 from clworker.core.store.rows import is_held_back, job_of
 from clworker.core.store.schema import JobsTable
@@ -79,10 +79,9 @@ class Transfers:
         return self._jobs.values(**fields)
 
     def _whole(self) -> list[sa.ColumnElement[Any]]:
-        """Return the columns of a ComputeJob, of the message more than a listing needs."""
-        message = self._jobs.columns.error_message
-        whole = sa.type_coerce(sa.func.substr(message, 1, LARGEST_JSON), message.type).label(message.name)
-        return [whole if column.name == message.name else column for column in self._jobs.selected()]
+        """Return the columns of a ComputeJob, with the texts whole of which a listing needs only a part."""
+        whole = {name: self._jobs.columns[name].label(name) for name in ("error_message", "created_by")}
+        return [whole.get(column.name, column) for column in self._jobs.selected()]
 
     def _matches(self, wanted: JobFilter) -> list[sa.ColumnElement[bool]]:
         # Not the bare columns: an index of one would have all that matches sorted for each page.
