@@ -202,6 +202,7 @@ class Cause(StrEnum):
     TAKEOVER = "takeover"
     CANCELLED = "cancelled"
     RETRIED = "retried"
+    INPUT_MISSING = "input-missing"
 
 
 @dataclass(frozen=True, slots=True)
