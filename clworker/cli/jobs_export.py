@@ -31,8 +31,8 @@ def export_jobs(invocation: Invocation, status: str | None, task: str | None, si
 
     \b
     Examples:
-      clworker jobs export > jobs.jsonl
-      clworker jobs export --status error --since 1w | jq -r .error_message
+      clworker jobs export
+      clworker jobs export --status error --since 1w
     """
     settings = invocation.settings()
     wanted = JobFilter(status, task, None if since is None else now_ms() - since)

@@ -4,17 +4,19 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import BinaryIO
 
 import click
 
-from clworker.cli import exits
+from clworker.cli import exits, suggest
 from clworker.cli.invocation import Invocation
 from clworker.cli.options import format_option, own_option
 from clworker.cli.render import print_thing
 from clworker.core import app
+from clworker.core.errors import UsageFault
 from clworker.core.models import ImportReport
 
 OnRead = Callable[[int], None]
@@ -22,7 +24,7 @@ _EXISTING = ("refuse", "skip")
 
 
 @click.command("import")
-@click.argument("file", type=click.File("rb"), default="-")
+@click.argument("path", metavar="[FILE]", default="-", shell_complete=suggest.files)
 @own_option(
     "--existing",
     type=click.Choice(_EXISTING),
@@ -33,7 +35,7 @@ _EXISTING = ("refuse", "skip")
 @own_option("--dry-run", is_flag=True, help="Add nothing, and check every line.")
 @format_option
 @click.pass_obj
-def import_jobs(invocation: Invocation, file: BinaryIO, existing: str, dry_run: bool, output_format: str) -> int:
+def import_jobs(invocation: Invocation, path: str, existing: str, dry_run: bool, output_format: str) -> int:
     """Add jobs from JSON lines.
 
     Reads FILE or stdin. Ids, times, statuses and retries are kept; a job that was processing
@@ -45,15 +47,13 @@ def import_jobs(invocation: Invocation, file: BinaryIO, existing: str, dry_run: 
     \b
     Examples:
       clworker jobs import jobs.jsonl --dry-run
-      zcat jobs.jsonl.gz | clworker jobs import --existing skip
+      clworker jobs import --existing skip jobs.jsonl
     """
-    if file.isatty():
-        raise click.UsageError("name a FILE, or pipe one to stdin", click.get_current_context())
     settings = invocation.settings()
     report = ImportReport(dry_run)
     ended = False
     try:
-        with _progress_bar(file) as on_read:
+        with _opened(path) as file, _progress_bar(file) as on_read:
             app.import_jobs(settings, file, report, skip_existing=existing == "skip", on_read=on_read)
         ended = True
     finally:
@@ -72,6 +72,23 @@ def _print(report: ImportReport, output_format: str) -> None:
     again = f", {report.requeued} of them queued again that were processing" if report.requeued else ""
     skipped = f"; {report.skipped} skipped that were there already" if report.skipped else ""
     click.echo(f"{jobs} {'would be ' if report.dry_run else ''}imported{again}{skipped}")
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[BinaryIO]:
+    """Open the file, or take stdin for ``-``. Raises UsageFault."""
+    if path == "-":
+        if sys.stdin is None or sys.stdin.isatty():
+            raise click.UsageError("name a FILE, or pipe one to stdin", click.get_current_context())
+        yield sys.stdin.buffer
+        return
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(Path(path).open("rb"))
+        except (OSError, ValueError) as failure:
+            reason = getattr(failure, "strerror", None) or str(failure)
+            raise UsageFault(f"the file {path!r} cannot be read: {reason}") from failure
+        yield file
 
 
 @contextmanager

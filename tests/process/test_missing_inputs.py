@@ -70,7 +70,7 @@ def test_each_of_two_hosts_runs_the_jobs_whose_input_it_sees(
     assert explained["reason"] == "input-missing"
     assert explained["answer"].endswith(f"its input {bobs}/jobs/bob-1/input/photo.jpg is not seen by 'ann'.")
 
-    bob = start_worker("-w", "bob", SKIP, CLWORKER_SKIP_MISSING_INPUTS="1", COMPUTE_STORAGE_DIR=str(bobs))
+    bob = start_worker("-w", "bob", CLWORKER_SKIP_MISSING_INPUTS="1", COMPUTE_STORAGE_DIR=str(bobs))
     wait_for_jobs(database, "bob-1", "bob-2")
     assert attempts(database, "bob-1") == [("ann", "input-missing"), ("bob", "completed")]
     assert attempts(database, "ann-1") == [("ann", "completed")]

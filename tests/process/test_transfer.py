@@ -227,6 +227,12 @@ def test_one_program_pipes_into_the_other(program: Program, database: Path, tmp_
     assert broken.stderr == "Error: the jobs cannot be written to stdout: No space left on device\n"
 
 
+def test_a_file_that_cannot_be_read_is_said(command: InProcess, tmp_path: Path) -> None:
+    for path, reason in (("nofile", "No such file or directory"), (tmp_path, "Is a directory")):
+        said = command.refused(2, "jobs", "import", path)
+        assert said == [f"the file {str(path)!r} cannot be read: {reason}"]
+
+
 def test_progress_is_shown_at_a_terminal_alone(program: Program, database: Path, lines: Path) -> None:
     databases.queue(database, *ROWS)
     with Terminal(program, "jobs", "export", piped=True) as terminal:

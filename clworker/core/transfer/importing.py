@@ -121,7 +121,7 @@ def _queued_again(job: ComputeJob) -> ComputeJob:
 def _batches(lines: BinaryIO, refused: Callable[[int, str], ImportRefused]) -> Iterator[list[_Line]]:
     batch: list[_Line] = []
     size = number = 0
-    while text := lines.readline(LONGEST_LINE + 1):
+    while text := _next_line(lines, number + 1, refused):
         number += 1
         if len(text) > LONGEST_LINE:
             raise refused(number, f"it is longer than {LONGEST_LINE >> 20} MiB, which no job is")
@@ -132,3 +132,10 @@ def _batches(lines: BinaryIO, refused: Callable[[int, str], ImportRefused]) -> I
             batch, size = [], 0
     if batch:
         yield batch
+
+
+def _next_line(lines: BinaryIO, number: int, refused: Callable[[int, str], ImportRefused]) -> bytes:
+    try:
+        return lines.readline(LONGEST_LINE + 1)
+    except OSError as failure:
+        raise refused(number, f"it cannot be read: {failure.strerror or failure}") from failure

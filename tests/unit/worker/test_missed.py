@@ -1,9 +1,11 @@
 """The memory of jobs whose inputs are not seen: bounded, growing more patient, and forgotten in time."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -94,20 +96,21 @@ def test_looks_become_rarer(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(missed, "LONGEST_PAUSE", 0.08)
     memory.miss("a")
     memory.watch_until(lambda: len(looks) > 5)
-    pauses = [later - earlier for earlier, later in zip(looks, looks[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in pairwise(looks)]
     assert all(pause >= least for pause, least in zip(pauses, (0.02, 0.04, 0.08, 0.08, 0.08), strict=True))
 
 
 def test_a_file_server_that_hangs_holds_up_neither_the_loop_nor_the_end(
     memory: Memory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[str] = []
+    asked, answered = threading.Event(), threading.Event()
 
-    def hangs(path: str, _roots: object) -> bool:
-        asked.append(path)
-        while True:
-            time.sleep(60)
+    def hangs(_path: str, _roots: object) -> bool:
+        asked.set()
+        return answered.wait(60)
 
     monkeypatch.setattr(missed, "sees_input", hangs)
     memory.miss("a")
-    memory.watch_until(lambda: bool(asked))
+    memory.watch_until(asked.is_set)
+    assert memory.missed.is_full is False and not answered.is_set()
+    answered.set()  # long after the loop has ended
