@@ -62,8 +62,6 @@ class Execution:
         self.began: float | None = None
         """When it became the slot's turn, on the monotonic clock."""
         self.answered = False
-        self.input_was_missing = False
-        """Whether there was nothing to run the task on, so that the job goes back to the queue."""
         self._seconds = 0.0
         self._slot = slot
         self._around = around
@@ -133,7 +131,6 @@ class Execution:
     def _conclude(self, message: Message) -> None:
         missed, path = self._around.missed, message["missing_input"]
         if missed is not None and path is not None and missed.takes(path):
-            self.input_was_missing = True
             missed.note(self.claim, path)
             self._settle(lambda: Return(Cause.INPUT_MISSING))
         else:
@@ -257,7 +254,7 @@ class Execution:
             _log.debug("job returned to the queue, unstarted", **context)
             return
         self._around.observer.job_returned(self.claim, result.cause)
-        if not self.input_was_missing:  # of which there is a log line already
+        if result.cause is not Cause.INPUT_MISSING:  # of which there is a log line already
             how = {"death": str(result.death)} if result.death else {}
             _log.warning("job returned to the queue", cause=str(result.cause), counted=result.counted, **how, **context)
         self._around.publish(self.claim.job_id, ComputeJobStatus.QUEUED, 0)

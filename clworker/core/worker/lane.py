@@ -136,8 +136,7 @@ class Lane:
         if message["type"] == "outcome":
             self._executions.popleft()
             self.slot.jobs_done += 1
-            if not execution.input_was_missing:
-                self._pace.note(execution.claim.job.task_type, time.monotonic() - (execution.began or 0.0))
+            self._pace.note(execution.claim.job.task_type, time.monotonic() - (execution.began or 0.0))
             if self._executions:
                 self._begin()
             else:

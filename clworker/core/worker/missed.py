@@ -48,6 +48,7 @@ class MissedInputs:
         self._call = ledger.call
         self._roots = roots
         self._missed: dict[str, _Missed] = {}
+        self._told_full = False
         store.claims.pass_over(self._missed.keys())
 
     @property
@@ -60,15 +61,21 @@ class MissedInputs:
         return len(path) <= _LONGEST_PATH
 
     def note(self, claim: Claim, path: str) -> None:
-        """Pass over a job from now on. To be called before it goes back to the queue."""
-        self._missed[claim.job_id] = _Missed(path, FIRST_PAUSE, time.monotonic() + FIRST_PAUSE)
+        """Pass over a job from now on. To be called before it goes back to the queue.
+
+        Those first in the queue are remembered, and so are the first to be claimed when their
+        input appears; one that comes when the memory is full is not, since nothing is claimed then.
+        """
+        if not self.is_full:
+            self._missed[claim.job_id] = _Missed(path, FIRST_PAUSE, time.monotonic() + FIRST_PAUSE)
         _log.warning(
             "input not seen here; the job is left to another host",
             input=path,
             job_id=claim.job_id,
             task_type=claim.job.task_type,
         )
-        if len(self._missed) == MOST_MISSED:
+        if self.is_full and not self._told_full:
+            self._told_full = True
             _log.error("too many inputs are not seen here; nothing is claimed until some are", jobs=MOST_MISSED)
 
     async def watch(self, on_change: Callable[[], None]) -> None:
