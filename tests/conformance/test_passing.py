@@ -2,7 +2,6 @@
 
 import pytest
 
-from clworker.core.store.store import Store
 from tests.conformance.conftest import Bench
 
 
@@ -20,19 +19,18 @@ def test_those_behind_are_claimed_in_their_order(bench: Bench, waiting: list[str
     passed = {"job-0", "job-1", "job-2", "job-5", "gone"}
     bench.store.claims.pass_over(passed)
     order: list[str] = []
-    while claims := bench.store.claims.claim("a", ["a", "b"], limit):
+    while claims := bench.store.claims.claim("instance-a", ["a", "b"], limit):
         order += [claim.job_id for claim in claims]
         assert all(claim.job.params == {} and claim.job.status == "processing" for claim in claims)
     assert order == [name for name in waiting if name not in passed]
     assert not bench.store.claims.any_waiting(["a", "b"])
 
     passed.remove("job-5")  # the collection may change
-    assert [claim.job_id for claim in bench.store.claims.claim("a", ["a", "b"], limit)] == ["job-5"]
-    other = Store(f"sqlite:///{bench.path}")
-    assert [claim.job_id for claim in other.claims.claim("b", ["b"])] == ["job-1"]
-    other.close()
+    assert [claim.job_id for claim in bench.store.claims.claim("instance-a", ["a", "b"], limit)] == ["job-5"]
+    bench.store.claims.pass_over(())
+    assert [claim.job_id for claim in bench.store.claims.claim("instance-b", ["b"])] == ["job-1"]
 
 
 def test_which_of_them_wait_is_known(bench: Bench, waiting: list[str]) -> None:
-    bench.store.claims.claim("a", ["a"])
+    bench.store.claims.claim("instance-a", ["a"])
     assert bench.store.claims.still_queued([*waiting[:3], "gone"]) == {"job-1", "job-2"}

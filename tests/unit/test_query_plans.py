@@ -133,7 +133,7 @@ def pass_over(store: Store) -> None:
 
 
 def move(store: Store) -> None:
-    first = store.transfers.page(JobFilter(), -1, 10)
+    first = store.transfers.page(JobFilter(), 0, 10)
     wanted = JobFilter(status="error", task_type=TASK, since_ms=5)
     jobs = [leaving.job for leaving in store.transfers.page(wanted, first[-1].row_id, 10)]
     assert store.transfers.add(jobs, skip_existing=True) == {job.job_id for job in jobs}

@@ -38,15 +38,16 @@ class Transfers:
         with self._database.read() as connection:
             return connection.scalar(query) or 0
 
-    def page(self, wanted: JobFilter, after: int, limit: int) -> list[Leaving]:
-        """Return the next jobs that match, in the order in which they were added. Raises StoreUnavailable."""
+    def page(self, wanted: JobFilter, after: int | None, limit: int) -> list[Leaving]:
+        """Return the next jobs that match, as they were added, after the row of this number.
+
+        Raises StoreUnavailable.
+        """
         columns = self._jobs.columns
-        query = (
-            sa.select(columns.id, *self._whole())
-            .where(columns.id > after, *self._matches(wanted))
-            .order_by(columns.id)
-            .limit(limit)
-        )
+        query = sa.select(columns.id, *self._whole()).where(*self._matches(wanted))
+        if after is not None:
+            query = query.where(columns.id > after)
+        query = query.order_by(columns.id).limit(limit)
         with self._database.read() as connection:
             return [_leaving(row) for row in connection.execute(query)]
 

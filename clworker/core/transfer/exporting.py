@@ -20,7 +20,8 @@ def export(store: Store, wanted: JobFilter, on_left_out: Callable[[str], None]) 
     holds up nobody. A job that changes meanwhile comes as it stood at one moment. Those that
     no import would take are told to ``on_left_out``. Raises StoreUnavailable.
     """
-    size, after = 1, -(1 << 63)
+    size = 1
+    after: int | None = None
     while page := store.transfers.page(wanted, after, size):
         for leaving in page:
             fault = _fault_of(leaving)
