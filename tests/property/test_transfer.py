@@ -54,7 +54,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, Pat
     store.close()
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(st.lists(JOB, max_size=8, unique_by=lambda job: job["job_id"]))
 def test_jobs_come_back_as_they_were(place: tuple[Store, Path], jobs: list[dict[str, Any]]) -> None:
     store, path = place
