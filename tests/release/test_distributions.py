@@ -26,7 +26,8 @@ def metadata(distributions: Distributions, in_wheel: list[str]) -> Message:
 
 
 def test_the_wheel_has_the_package_its_manual_and_its_completions(in_wheel: list[str]) -> None:
-    package = {str(path.relative_to(ROOT)) for path in ROOT.glob("clworker/**/*.py")} | {"clworker/py.typed"}
+    package = {str(path.relative_to(ROOT)) for path in ROOT.glob("clworker/**/*") if path.is_file()}
+    package = {name for name in package if "__pycache__" not in name}
     shared = {f"share/man/man1/{path.name}" for path in ROOT.glob("man/*.1")} | {
         "share/bash-completion/completions/clworker",
         "share/fish/vendor_completions.d/clworker.fish",

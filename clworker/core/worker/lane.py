@@ -29,6 +29,7 @@ class Lane:
         self._pace = pace
         self._executions: deque[Execution] = deque()
         self._capacity = MOST_HELD
+        self._warm: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._look_ahead = LookAhead(desk.ask, self.take_back)
         slot.on_message = self._receive
@@ -136,12 +137,21 @@ class Lane:
         if message["type"] == "outcome":
             self._executions.popleft()
             self.slot.jobs_done += 1
-            self._pace.note(execution.claim.job.task_type, time.monotonic() - (execution.began or 0.0))
+            self._note_pace(execution.claim.job.task_type, message["seconds"])
             if self._executions:
                 self._begin()
             else:
                 self._look_ahead.stop()
                 self.slot.busy = False
+
+    def _note_pace(self, task_type: str, seconds: float) -> None:
+        """Remember how long a job took by its slot's clock: on a busy machine an answer may take longer than a job.
+
+        Unless it was the first of its task in the slot, which has everything to load.
+        """
+        if task_type in self._warm:
+            self._pace.note(task_type, seconds)
+        self._warm.add(task_type)
 
     def _slot_died(self, death: Death) -> None:
         executions, self._executions = self._executions, deque()

@@ -54,6 +54,10 @@ def _is_size(value: Any) -> bool:
     return value is None or (_is_whole(value) and 0 <= value < 1 << 60)
 
 
+def _is_duration(value: Any) -> bool:
+    return (_is_whole(value) or isinstance(value, float)) and 0 <= value < 1 << 60
+
+
 def _is_list_of_texts(value: Any) -> bool:
     return isinstance(value, list) and all(map(_is_text, value))
 
@@ -89,6 +93,7 @@ _KINDS: dict[str, dict[str, Check]] = {
         "output": _is_anything,
         "error": _is_text_or_none,
         "peak_kib": _is_size,
+        "seconds": _is_duration,
         "missing_input": _is_text_or_none,
     },
 }

@@ -8,6 +8,7 @@ import logging
 import math
 import os
 import resource
+import time
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -55,6 +56,7 @@ def serve(
     memory = _PeakMemory()
     while (job := inbox.receive()) is not None:
         memory.forget()
+        began = time.monotonic()
         mark_started(config.lock_fd, place, job["token"])
         missing_input = None
         try:
@@ -71,6 +73,7 @@ def serve(
                 "error": report.error,
                 "peak_kib": memory.peak_kib(),
                 "missing_input": missing_input,
+                "seconds": time.monotonic() - began,
             }
         )
 
