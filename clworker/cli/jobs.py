@@ -8,7 +8,7 @@ import click
 from clworker.cli import suggest
 from clworker.cli.invocation import Invocation
 from clworker.cli.lazy import LazyGroup
-from clworker.cli.options import Age, Text, format_option, own_option
+from clworker.cli.options import Text, format_option, own_option, selection_options
 from clworker.cli.render import Columns, print_listing, shortened
 from clworker.core import app
 from clworker.core.clock import now_ms
@@ -17,6 +17,8 @@ from clworker.core.times import as_age, as_seconds
 _COMMANDS = {
     "cancel": ("clworker.cli.jobs_cancel:cancel", "End jobs that are queued or running."),
     "explain": ("clworker.cli.jobs_explain:explain", "Say why a job is where it is."),
+    "export": ("clworker.cli.jobs_export:export_jobs", "Write jobs as JSON lines."),
+    "import": ("clworker.cli.jobs_import:import_jobs", "Add jobs from JSON lines."),
     "list": ("clworker.cli.jobs:list_jobs", "List jobs, newest first (the default)."),
     "purge": ("clworker.cli.jobs_purge:purge", "Delete finished jobs with their folders."),
     "retry": ("clworker.cli.jobs_retry:retry", "Queue jobs again that have ended in error."),
@@ -25,8 +27,6 @@ _COMMANDS = {
     "submit": ("clworker.cli.jobs_submit:submit", "Queue a job for some files."),
     "watch": ("clworker.cli.jobs_watch:watch", "Watch jobs while they wait and run."),
 }
-STATUSES = ("queued", "processing", "completed", "error")
-"""The words of ``ComputeJobStatus``; to import that would cost a fifth of the time that TAB may take."""
 
 _LONGEST_ERROR = 60
 _COLUMNS: Columns = {
@@ -57,14 +57,7 @@ def jobs() -> None:
 
 
 @click.command("list")
-@own_option(
-    "--status",
-    type=click.Choice(STATUSES),
-    metavar="STATUS",
-    help="Only jobs that are queued, processing, completed or error.",
-)
-@own_option("--task", type=Text(), metavar="TASK", shell_complete=suggest.task_types, help="Only this task type.")
-@own_option("--since", type=Age(), metavar="AGE", help="Only jobs younger than 90s, 15m, 2h, 30d or 1w.")
+@selection_options
 @own_option(
     "--worker",
     type=Text(),

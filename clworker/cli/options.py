@@ -15,6 +15,8 @@ from clworker.cli import suggest
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 FORMATS = ("table", "json", "jsonl", "csv")
+STATUSES = ("queued", "processing", "completed", "error")
+"""The words of ``ComputeJobStatus``; to import that would cost a fifth of the time that TAB may take."""
 
 
 class Text(click.ParamType[str]):
@@ -106,6 +108,24 @@ def format_option(command: Command) -> Command:
         default="table",
         help="How the data is printed: table, json, jsonl or csv.",
     )(command)
+
+
+def selection_options(command: Command) -> Command:
+    """Add which jobs are meant: ``--status``, ``--task`` and ``--since``, an age in milliseconds."""
+    for option in (
+        own_option("--since", type=Age(), metavar="AGE", help="Only jobs younger than 90s, 15m, 2h, 30d or 1w."),
+        own_option(
+            "--task", type=Text(), metavar="TASK", shell_complete=suggest.task_types, help="Only this task type."
+        ),
+        own_option(
+            "--status",
+            type=click.Choice(STATUSES),
+            metavar="STATUS",
+            help="Only jobs that are queued, processing, completed or error.",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 def worker_id_option(command: Command) -> Command:

@@ -4,7 +4,7 @@ import csv
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -30,6 +30,13 @@ def print_listing(rows: Sequence[Row], output_format: str, columns: Columns) -> 
     else:
         cells = [[row.get(of) if isinstance(of, str) else of(row) for of in columns.values()] for row in rows]
         click.echo(_table(cells, list(columns)))
+
+
+def print_lines(rows: Iterable[Row]) -> None:
+    """Print rows that come one by one as JSON lines, without the cost of a flush for each."""
+    for row in rows:
+        sys.stdout.write(f"{_json(dict(row))}\n")
+    sys.stdout.flush()
 
 
 def print_thing(thing: Row, output_format: str) -> None:

@@ -42,13 +42,25 @@ from clworker.core import app
     help="End the worker that now has this name and return its jobs. [CLWORKER_TAKEOVER; off]",
 )
 @click.option(
+    "--skip-missing-inputs",
+    is_flag=True,
+    help="Leave jobs whose input is not seen here to other hosts. [CLWORKER_SKIP_MISSING_INPUTS; off]",
+)
+@click.option(
     "--http",
     metavar="ADDR:PORT",
     help="Serve health, metrics and a live page; a port alone is for this machine only. [CLWORKER_HTTP; off]",
 )
 @mqtt_options
 @click.pass_obj
-def run(invocation: Invocation, /, takeover: bool, allow_dir: tuple[str, ...], **options: str | None) -> None:
+def run(
+    invocation: Invocation,
+    /,
+    takeover: bool,
+    skip_missing_inputs: bool,
+    allow_dir: tuple[str, ...],
+    **options: str | None,
+) -> None:
     """Run jobs until told to stop.
 
     Takes jobs as soon as they are queued, shows itself to the other programs over MQTT, and
@@ -61,5 +73,10 @@ def run(invocation: Invocation, /, takeover: bool, allow_dir: tuple[str, ...], *
       clworker run -w worker-2 -c 4 --tasks image_resize --time-limit 600
       clworker run --http 9464
     """
-    settings = invocation.settings(takeover="1" if takeover else None, allow_dir=joined_folders(allow_dir), **options)
+    settings = invocation.settings(
+        takeover="1" if takeover else None,
+        skip_missing_inputs="1" if skip_missing_inputs else None,
+        allow_dir=joined_folders(allow_dir),
+        **options,
+    )
     app.run_worker(settings)

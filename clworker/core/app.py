@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from clworker.core.errors import ClworkerError
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from clworker.core.models import (
         Attempt,
         ComputeJob,
+        ImportReport,
         JobFilter,
         JobRequest,
         PurgeFilter,
@@ -185,6 +186,43 @@ def purge_jobs(settings: Settings, wanted: PurgeFilter, report: PurgeReport) -> 
 
     with open_store(settings) as store:
         purging.purge(settings, store, wanted, report)
+
+
+def count_jobs(settings: Settings, wanted: JobFilter) -> int:
+    """Return how many jobs match. Raises StoreUnavailable."""
+    with open_store(settings) as store:
+        return store.transfers.count(wanted)
+
+
+def export_jobs(settings: Settings, wanted: JobFilter, on_left_out: Callable[[str], None]) -> Iterator[dict[str, Any]]:
+    """Yield the fields of every job that matches; ``on_left_out`` is told of those that cannot be exported.
+
+    Raises StoreUnavailable.
+    """
+    from clworker.core.transfer import exporting
+
+    with open_store(settings) as store:
+        yield from exporting.export(store, wanted, on_left_out)
+
+
+def import_jobs(
+    settings: Settings,
+    lines: BinaryIO,
+    report: ImportReport,
+    *,
+    skip_existing: bool,
+    on_read: Callable[[int], None],
+) -> None:
+    """Add the jobs that these lines describe; ``report`` is kept up to date, ``on_read`` told how many bytes were read.
+
+    Raises ImportRefused for a line that is wrong, and StoreUnavailable; what ``report`` says
+    was done until then.
+    """
+    from clworker.core.presence.broadcaster import open_broadcaster
+    from clworker.core.transfer.importing import Import
+
+    with open_store(settings) as store, closing(open_broadcaster(settings)) as broadcaster:
+        Import(store, broadcaster, report, skip_existing).run(lines, on_read)
 
 
 @contextmanager

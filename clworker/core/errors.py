@@ -83,6 +83,18 @@ class PathRefused(ClworkerError):
     """A job names a path that it may not use."""
 
 
+class ImportRefused(ClworkerError):
+    """A line of an import describes no job that can be added."""
+
+
+class InputMissing(PathRefused):
+    """An input is not there, as far as this host can see."""
+
+    def __init__(self, message: str, path: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
 class PluginHostFailed(ClworkerError):
     """The child process that imports the task plugins could not do its work."""
 

@@ -81,6 +81,7 @@ async def ready_worker(settings: Settings, role: Role, stop: StopRequest) -> "As
         from clworker.core.tasks.selection import select_types
         from clworker.core.worker.execution import Surroundings
         from clworker.core.worker.ledger import Ledger
+        from clworker.core.worker.missed import MissedInputs
         from clworker.core.worker.observer import Unobserved
         from clworker.core.worker.pool import SlotPool
         from clworker.core.worker.supervisor import ComputeWorker, Identity
@@ -117,6 +118,7 @@ async def ready_worker(settings: Settings, role: Role, stop: StopRequest) -> "As
             get_broadcaster(settings, client_id),
             lock,
             Unobserved() if web is None else web.observer,
+            MissedInputs(store, ledger, settings.input_roots) if settings.skip_missing_inputs else None,
         )
         worker = ComputeWorker(around, identity, pool, stop)
         if web is not None:

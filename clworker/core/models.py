@@ -170,6 +170,22 @@ class PurgeReport:
     """What could not be removed, and why."""
 
 
+@dataclass(slots=True)
+class ImportReport:
+    """What an import has done until now, or would do; it is whole up to the line ``lines``.
+
+    ``requeued`` are those of the ``imported`` jobs that were processing when they were exported.
+    """
+
+    dry_run: bool
+    lines: int = 0
+    imported: int = 0
+    skipped: int = 0
+    requeued: int = 0
+    faults: list[str] = field(default_factory=list)
+    """What is wrong with which line; a dry run alone goes on after one."""
+
+
 class Cause(StrEnum):
     """Why an attempt ended; kept in ``clworker_attempts.cause``."""
 
@@ -186,6 +202,7 @@ class Cause(StrEnum):
     TAKEOVER = "takeover"
     CANCELLED = "cancelled"
     RETRIED = "retried"
+    INPUT_MISSING = "input-missing"
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,7 @@ class Settings(TaskSettings, BrokerSettings):
     max_memory_per_slot_mib: int | None
     drain_timeout: float
     takeover: bool
+    skip_missing_inputs: bool
     http: tuple[str, int] | None
     """Address and port to serve health, metrics and the page on; port 0 is any that is free."""
     notify_socket: str | None
@@ -245,6 +246,7 @@ def _worker(reader: _Reader) -> dict[str, Any]:
         "max_memory_per_slot_mib": own("max_memory_per_slot", parsing.mebibytes, None),
         "drain_timeout": own("drain_timeout", parsing.seconds, 30.0),
         "takeover": own("takeover", parsing.switch, False),
+        "skip_missing_inputs": own("skip_missing_inputs", parsing.switch, False),
         "http": own("http", parsing.listen_address, None),
     }
 

@@ -33,6 +33,7 @@ nearly_messages: st.SearchStrategy[Any] = json_values | st.fixed_dictionaries(
         "output": json_values,
         "error": any_text | json_values,
         "peak_kib": st.integers(0, 1 << 40) | json_values,
+        "missing_input": any_text | json_values,
         "seconds": st.floats() | json_values,
     },
 )

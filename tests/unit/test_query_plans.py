@@ -125,7 +125,24 @@ def watch(store: Store) -> None:
     store.jobs.several([job.job_id for job in active])
 
 
-@pytest.mark.parametrize("act", [claim_and_end, rescue, look_up, list_by_filters, care_and_explain, purge, watch])
+def pass_over(store: Store) -> None:
+    store.claims.pass_over({"job-0", "job-4"})
+    assert store.claims.any_waiting([TASK])
+    assert [claim.job_id for claim in store.claims.claim(INSTANCE.instance, [TASK, "zoom"])] == ["job-8"]
+    assert store.claims.still_queued(["job-0", "job-1"]) == {"job-0"}
+
+
+def move(store: Store) -> None:
+    first = store.transfers.page(JobFilter(), 0, 10)
+    wanted = JobFilter(status="error", task_type=TASK, since_ms=5)
+    jobs = [leaving.job for leaving in store.transfers.page(wanted, first[-1].row_id, 10)]
+    assert store.transfers.add(jobs, skip_existing=True) == {job.job_id for job in jobs}
+
+
+ACTS = [claim_and_end, rescue, look_up, list_by_filters, care_and_explain, purge, watch, pass_over, move]
+
+
+@pytest.mark.parametrize("act", ACTS)
 def test_nothing_is_scanned(store: Store, act: Callable[[Store], None]) -> None:
     with explained(store) as plans:
         act(store)
@@ -160,12 +177,20 @@ def test_a_list_of_one_status_sorts_nothing(store: Store, monkeypatch: pytest.Mo
     assert not [step for plan in plans.values() for step in plan if "B-TREE" in step]
 
 
-def test_a_claim_probes_its_own_index_and_sorts_nothing(store: Store) -> None:
+@pytest.mark.parametrize("passed", [[], ["job-0"]], ids=["", "passing over one"])
+def test_a_claim_probes_its_own_index_and_sorts_nothing(store: Store, passed: list[str]) -> None:
+    store.claims.pass_over(passed)
     with explained(store) as plans:
         store.claims.claim(INSTANCE.instance, [TASK, "image_conversion"])
     probes = [plan for statement, plan in plans.items() if "'queued'" in statement]
     looks = [step for plan in probes for step in plan if "jobs" in step or "B-TREE" in step]
     assert set(looks) == {"SEARCH jobs USING INDEX clworker_jobs_queue (task_type=?)"}
+
+
+def test_an_export_walks_the_rows_and_sorts_nothing(store: Store) -> None:
+    with explained(store) as plans:
+        store.transfers.page(JobFilter(status="error", task_type=TASK, since_ms=5), 7, 10)
+    assert list(plans.values()) == [["SEARCH jobs USING INTEGER PRIMARY KEY (rowid>?)"]]
 
 
 def test_the_proof_of_a_claim_is_two_look_ups(store: Store) -> None:

@@ -11,6 +11,7 @@ from clworker.core.explain.facts import (
     Plugin,
     is_silent,
     is_unheard,
+    misses_input,
     open_attempt,
     serving,
 )
@@ -30,6 +31,7 @@ class Reason(StrEnum):
     PLUGIN_BROKEN = "plugin-broken"
     PLUGIN_MISSING = "plugin-missing"
     SLOTS_BUSY = "slots-busy"
+    INPUT_MISSING = "input-missing"
     ABOUT_TO_START = "about-to-start"
     NOT_TAKEN = "not-taken"
     WAITING = "waiting"
@@ -81,9 +83,14 @@ def explain(facts: Facts) -> Explanation:
 def _queued(facts: Facts) -> Answer:
     task = facts.job.task_type
     servers = serving(facts)
+    live = [view for view in facts.workers if view.alive is not False and view.role in (None, "run")]
+    takers = servers or (live if facts.broker_silence is not None else [])
+    able = [view for view in takers if not misses_input(facts, view)]
+    if takers and not able:
+        return _input_missing(facts, takers)
     if servers:
-        return _served(facts, servers)
-    if not any(view.alive is not False and view.role in (None, "run") for view in facts.workers):
+        return _served(facts, able)
+    if not live:
         without, reason = "no worker runs here", Reason.NO_WORKER
     elif facts.broker_silence is None:
         without, reason = f"no live worker announces the task {task!r}", Reason.NOT_ANNOUNCED
@@ -102,6 +109,17 @@ def _queued(facts: Facts) -> Answer:
             return reason, f"It waits, {ahead(facts.line)}; {without}.", None
         case _:
             return reason, f"It waits: {without}.", f"start one with 'clworker run -t {task}'"
+
+
+def _input_missing(facts: Facts, takers: Sequence[WorkerView]) -> Answer:
+    paths = facts.job.params.get("input_paths") if isinstance(facts.job.params, dict) else None
+    which = f"its input {paths[0]}" if isinstance(paths, list) and len(paths) == 1 else "one of its inputs"
+    names = few([repr(view.worker_id) for view in takers])
+    return (
+        Reason.INPUT_MISSING,
+        f"It waits for a worker on another host: {which} is not seen by {names}.",
+        "start a worker where the input is, or put it into a folder of these workers, which look for it again",
+    )
 
 
 def _served(facts: Facts, servers: Sequence[WorkerView]) -> Answer:

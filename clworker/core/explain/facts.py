@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clworker.core.models import Attempt, ComputeJob, WorkerRecord, WorkerView
+from clworker.core.models import Attempt, Cause, ComputeJob, WorkerRecord, WorkerView
 
 SILENT_HEARTBEATS = 3
 """After so many heartbeats without a message a worker counts as silent."""
@@ -50,6 +50,14 @@ def serving(facts: Facts) -> list[WorkerView]:
     return [
         view for view in facts.workers if view.alive is not False and facts.job.task_type in (view.capabilities or ())
     ]
+
+
+def misses_input(facts: Facts, view: WorkerView) -> bool:
+    """Tell whether this worker has claimed the job since its start and did not see its input."""
+    return view.started_at is not None and any(
+        one.cause == Cause.INPUT_MISSING and one.worker_id == view.worker_id and one.started_at >= view.started_at
+        for one in facts.attempts
+    )
 
 
 def open_attempt(job: ComputeJob, attempts: Sequence[Attempt]) -> Attempt | None:

@@ -144,3 +144,13 @@ def _is_nested_deeper(value: Any, limit: int) -> bool:
         if not level:
             return False
     return True
+
+
+def is_held_back(value: Any) -> bool:
+    """Tell whether ``readable`` has held this value back for its size."""
+    return bool(value == _TOO_LARGE)
+
+
+def is_too_deep(value: Any) -> bool:
+    """Tell whether JSON is nested so deep that ``job_of`` would return its text."""
+    return _is_nested_deeper(value, _DEEPEST)

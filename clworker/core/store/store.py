@@ -2,15 +2,16 @@
 
 from clworker.core.store.care import Care
 from clworker.core.store.changes import ChangeProbe
-from clworker.core.store.claims import Claims
 from clworker.core.store.database import BUSY_TIMEOUT, Database
 from clworker.core.store.instances import Instances
 from clworker.core.store.jobs import Jobs
 from clworker.core.store.overview import Overviews
+from clworker.core.store.passing import PassingClaims
 from clworker.core.store.purges import Purges
 from clworker.core.store.rescues import Rescues
 from clworker.core.store.schema import open_schema
 from clworker.core.store.statistics import Statistics
+from clworker.core.store.transfers import Transfers
 
 
 class Store:
@@ -28,10 +29,11 @@ class Store:
             self.database.close()
             raise
         self.jobs = Jobs(self.database, table)
-        self.claims = Claims(self.database, table)
+        self.claims = PassingClaims(self.database, table)
         self.rescues = Rescues(self.database, table)
         self.care = Care(self.database, table)
         self.purges = Purges(self.database, table)
+        self.transfers = Transfers(self.database, table)
         self.statistics = Statistics(self.database, table)
         self.overviews = Overviews(self.database, table)
         self.instances = Instances(self.database)

@@ -13,12 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from clworker.core.errors import PathRefused
+from clworker.core.errors import InputMissing, PathRefused
 
 _FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
 ATTEMPT_FOLDER = ".clworker-"
 """How the names of folders begin that attempts write into: none of any job's business."""
 
+_FILE_SERVER_GONE = (errno.ESTALE, errno.ENOTCONN)
 _INPUT = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -32,12 +33,16 @@ class Target:
 
 
 def open_input(path: str, roots: Sequence[Path]) -> int:
-    """Open one input file for reading. Raises PathRefused with the reason for people."""
+    """Open one input file for reading.
+
+    Raises PathRefused with the reason for people: InputMissing for one that another host may
+    see, since its folders are others or hold other files.
+    """
     _check(path, "input")
     real = os.path.realpath(path)
     root = _root_of(real, roots)
     if root is None:
-        raise PathRefused(f"input is outside the folders that jobs may read: {path} (see --allow-dir)")
+        raise InputMissing(f"input is outside the folders that jobs may read: {path} (see --allow-dir)", path)
     _refuse_attempt_folders(real, path, "input")
     if real == root:
         raise PathRefused(f"input is a folder, but a file is needed: {path}")
@@ -48,11 +53,25 @@ def open_input(path: str, roots: Sequence[Path]) -> int:
         finally:
             os.close(folder)
     except FileNotFoundError:
-        raise PathRefused(f"input file not found: {path}") from None
+        raise InputMissing(f"input file not found: {path}", path) from None
     except PermissionError:
         raise PathRefused(f"input file is not readable by this worker: {path}") from None
     except OSError as failure:
-        raise PathRefused(f"input file cannot be opened: {path}: {failure.strerror}") from failure
+        reason = f"input file cannot be opened: {path}: {failure.strerror}"
+        if failure.errno in _FILE_SERVER_GONE:
+            raise InputMissing(reason, path) from failure
+        raise PathRefused(reason) from failure
+
+
+def sees_input(path: str, roots: Sequence[Path]) -> bool:
+    """Tell whether an input is there to be opened, or refused for another reason than that it is missing."""
+    try:
+        os.close(open_input(path, roots))
+    except InputMissing:
+        return False
+    except PathRefused:
+        pass
+    return True
 
 
 def output_target(path: str, roots: Sequence[Path]) -> Target:

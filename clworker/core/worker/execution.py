@@ -21,6 +21,7 @@ from clworker.core.tasks.messages import one_line
 from clworker.core.worker.desk import Desk, Matter
 from clworker.core.worker.ledger import Ledger
 from clworker.core.worker.limits import Exceeded, first_exceeded
+from clworker.core.worker.missed import MissedInputs
 from clworker.core.worker.observer import Observer, Unobserved
 from clworker.core.worker.outputs import Placement
 from clworker.core.worker.progress import ProgressWriter
@@ -41,6 +42,8 @@ class Surroundings:
     broadcaster: Broadcaster
     lock: InstanceLock
     observer: Observer = field(default_factory=Unobserved)
+    missed: MissedInputs | None = None
+    """Jobs that are left to other hosts; None where each ends in ``error`` whose input is missing."""
 
     def tell_state(self, job: ComputeJob) -> None:
         """Publish the state that a job has come into."""
@@ -123,8 +126,16 @@ class Execution:
                 relay(message, self._context)
             case "outcome":
                 self.answered = True
-                outcome = _outcome_of(message)
-                self._settle(lambda: self._placed(outcome))
+                self._conclude(message)
+
+    def _conclude(self, message: Message) -> None:
+        missed, path = self._around.missed, message["missing_input"]
+        if missed is not None and path is not None and missed.takes(path):
+            missed.note(self.claim, path)
+            self._settle(lambda: Return(Cause.INPUT_MISSING))
+        else:
+            outcome = _outcome_of(message)
+            self._settle(lambda: self._placed(outcome))
 
     def slot_died(self, death: Death) -> None:
         """Settle what was at work in a slot that has died."""
@@ -243,8 +254,9 @@ class Execution:
             _log.debug("job returned to the queue, unstarted", **context)
             return
         self._around.observer.job_returned(self.claim, result.cause)
-        how = {"death": str(result.death)} if result.death else {}
-        _log.warning("job returned to the queue", cause=str(result.cause), counted=result.counted, **how, **context)
+        if result.cause is not Cause.INPUT_MISSING:  # of which there is a log line already
+            how = {"death": str(result.death)} if result.death else {}
+            _log.warning("job returned to the queue", cause=str(result.cause), counted=result.counted, **how, **context)
         self._around.publish(self.claim.job_id, ComputeJobStatus.QUEUED, 0)
 
 

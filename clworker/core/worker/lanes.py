@@ -69,7 +69,8 @@ class Lanes:
 
     def appetite(self) -> tuple[int, Choice]:
         """Return how many jobs to look at for the slots, and how to choose from them."""
-        loads = self._loads()
+        missed = self._around.missed
+        loads = [] if missed is not None and missed.is_full else self._loads()
 
         def choose(jobs: Sequence[ComputeJob]) -> int:
             return len(share_out(jobs, [replace(load) for load in loads], self._pace))

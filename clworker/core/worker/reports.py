@@ -89,5 +89,11 @@ _KINDS: dict[str, dict[str, Check]] = {
     "staged": {"created": _is_list_of_texts},
     "progress": {"percent": _is_percent},
     "log": {"logger": _is_text, "level": _is_size, "event": _is_text, "extra": _is_extra, "exception": _is_chain},
-    "outcome": {"output": _is_anything, "error": _is_text_or_none, "peak_kib": _is_size, "seconds": _is_duration},
+    "outcome": {
+        "output": _is_anything,
+        "error": _is_text_or_none,
+        "peak_kib": _is_size,
+        "seconds": _is_duration,
+        "missing_input": _is_text_or_none,
+    },
 }

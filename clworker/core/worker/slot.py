@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clworker.core.errors import ParamsRefused, PathRefused
+from clworker.core.errors import InputMissing, ParamsRefused, PathRefused
 from clworker.core.frames import BlockingChannel, Message
 from clworker.core.records import extras
 from clworker.core.store.identity import mark_started
@@ -58,8 +58,11 @@ def serve(
         memory.forget()
         began = time.monotonic()
         mark_started(config.lock_fd, place, job["token"])
+        missing_input = None
         try:
             report = _run(channel, registry, config, job, owner)
+        except InputMissing as refusal:
+            report, missing_input = runner.Report(error=str(refusal)), refusal.path
         except Exception as failure:  # of a schema or a validator, which are the plugin's as well
             _log.error("the job failed around its task", exc_info=failure)
             report = runner.Report(error=describe_exception(failure))
@@ -69,6 +72,7 @@ def serve(
                 "output": report.output,
                 "error": report.error,
                 "peak_kib": memory.peak_kib(),
+                "missing_input": missing_input,
                 "seconds": time.monotonic() - began,
             }
         )
@@ -90,6 +94,8 @@ def _run(
         if not params.takes_files(schema):
             return runner.run(task, job["job_id"], job["task_type"], job["params"], on_progress)
         workspace = Workspace(job["params"], config.input_roots, config.output_roots, job["token"])
+    except InputMissing:
+        raise
     except (ParamsRefused, PathRefused) as refusal:
         return runner.Report(error=str(refusal))
     try:

@@ -168,6 +168,8 @@ class ComputeWorker:
         yield watch_commits(self._around.store.database.path, probe, self._wakeup)
         yield self._wake_after(self._stop.first)
         yield self._wake_after(self._membership.taken_over)
+        if self._around.missed is not None:
+            yield self._around.missed.watch(self._wakeup.set)
         if settings.watchdog_interval is not None:
             yield self._service.feed_watchdog(settings.watchdog_interval)
 

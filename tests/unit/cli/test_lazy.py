@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 import pytest
 
-from clworker.cli.jobs import STATUSES
 from clworker.cli.lazy import LazyGroup
+from clworker.cli.options import STATUSES
 from clworker.core.models import ComputeJobStatus
 from clworker.core.store.identity import Instance, LockFile, Role
 from clworker.core.store.store import Store
@@ -76,7 +76,10 @@ def test_help_about_a_task_imports_no_plugin(program: Program) -> None:
         ("clworker ", {"clear-capability", "doctor", "jobs", "list-tasks", "once", "run", "workers"}),
         ("clworker o", {"once"}),
         ("clworker --log-f", {"--log-format"}),
-        ("clworker jobs ", {"cancel", "explain", "list", "purge", "retry", "show", "stats", "submit", "watch"}),
+        (
+            "clworker jobs ",
+            {"cancel", "explain", "export", "import", "list", "purge", "retry", "show", "stats", "submit", "watch"},
+        ),
         ("clworker jobs s", {"show", "stats", "submit"}),
         ("clworker jobs --st", {"--status"}),
         ("clworker jobs --status ", {"queued", "processing", "completed", "error"}),

@@ -61,7 +61,29 @@ def check(given: Facts, reason: str, answer: str) -> None:
     json.dumps(asdict(found))
 
 
+MISSED = replace(HELD, ended_at=STARTED + 5, cause="input-missing")
+WITH_INPUT = job(params={"input_paths": ["/srv/photo.jpg"]})
 QUEUED = {
+    "nobody who announces the task sees the input": (
+        facts(WITH_INPUT, workers=[view(idle_count=1)], attempts=[MISSED], line=Line(0)),
+        "input-missing",
+        "It waits for a worker on another host: its input /srv/photo.jpg is not seen by 'ann'.",
+    ),
+    "no broker, and nobody sees the inputs": (
+        facts(plugin=READY, workers=[view(capabilities=None)], broker_silence=NOOP, attempts=[MISSED], line=Line(0)),
+        "input-missing",
+        "It waits for a worker on another host: one of its inputs is not seen by 'ann'.",
+    ),
+    "the one who may see the input is busy": (
+        facts(workers=[view(idle_count=1), view(worker_id="bob")], attempts=[MISSED], line=Line(0, 1, 1_000)),
+        "slots-busy",
+        "It waits: every slot is busy, no job is ahead of it; at the present rate it starts in about 1s.",
+    ),
+    "its worker has missed the input before its own restart": (
+        facts(job(updated_at=NOW - 50), workers=[view(idle_count=1, started_at=NOW)], attempts=[MISSED], line=Line(0)),
+        "about-to-start",
+        "It is about to start: 'ann' announced 1 free slot.",
+    ),
     "nobody": (facts(plugin=READY), "no-worker", "It waits: no worker runs here."),
     "only a dead one": (
         facts(plugin=READY, workers=[view(alive=False)]),

@@ -12,7 +12,14 @@ from clworker.core.worker.slot import _message_of
 LOG = {"type": "log", "logger": "task", "level": 20, "event": "it goes on", "extra": {"size": 3}}
 FRAME = {"filename": "task.py", "lineno": 7, "name": "execute"}
 FAILURE = {"exc_type": "ValueError", "exc_value": "no", "is_cause": False, "frames": [FRAME]}
-OUTCOME = {"type": "outcome", "output": {"a": [1]}, "error": None, "peak_kib": 1024, "seconds": 0.25}
+OUTCOME = {
+    "type": "outcome",
+    "output": {"a": [1]},
+    "error": None,
+    "peak_kib": 1024,
+    "seconds": 0.25,
+    "missing_input": None,
+}
 
 
 @pytest.mark.parametrize(
@@ -55,6 +62,7 @@ def test_what_a_slot_says_passes_unchanged(message: dict[str, Any]) -> None:
         {**OUTCOME, "error": ["it broke"]},
         {"type": "outcome", "error": None, "peak_kib": None},
         {**OUTCOME, "peak_kib": 1 << 70},
+        {**OUTCOME, "missing_input": True},
         {**OUTCOME, "seconds": -0.1},
         {**OUTCOME, "seconds": None},
         {**OUTCOME, "seconds": True},

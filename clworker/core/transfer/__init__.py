@@ -1,0 +1,1 @@
+"""Jobs as JSON lines, out of one database and into another."""
