@@ -139,7 +139,7 @@ def test_of_many_that_register_at_the_same_moment_one_gets_the_name(store: Store
     together = Barrier(len(candidates))
 
     def register(candidate: Member) -> None:
-        own = Store(f"sqlite:///{store.database.path}")
+        own = Store(f"sqlite:///{store.database.home}")
         together.wait(20)
         others[candidate.id] = _rivals(own, candidate)
         own.close()

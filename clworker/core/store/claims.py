@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from clworker.core.clock import now_ms
 from clworker.core.errors import ClaimLost, InstanceEnded, StoreUnavailable
 from clworker.core.models import Cause, Claim, ComputeJobStatus, Death, Ending, Outcome, Return
-from clworker.core.store.database import Database
+from clworker.core.store.database import Database, again_on_conflict
 from clworker.core.store.prepared import Prepared, PreparedForMany
 from clworker.core.store.queue import Choice, Queue
 from clworker.core.store.schema import JobsTable, attempts, instances
@@ -50,7 +50,7 @@ class Claims:
     def __init__(self, database: Database, jobs: JobsTable) -> None:
         self._database = database
         self._jobs = jobs
-        dialect = database.engine.dialect
+        dialect = database.dialect
         self._queue = Queue(jobs, dialect)
         held: sa.Select[Any] = (
             sa.select(attempts.c.token)
@@ -61,12 +61,15 @@ class Claims:
                 jobs.columns.started_at == attempts.c.started_at,
             )
         )
-        self._held_of_these = PreparedForMany(held, attempts.c.job_id, dialect)
+        # The rows stay locked, in the order in which all lock them: what is proven holds until the commit.
+        locked = held.order_by(jobs.columns.id).with_for_update(of=jobs.table)
+        self._held_of_these = PreparedForMany(locked, attempts.c.job_id, dialect)
         self._held_by = held.where(attempts.c.instance == sa.bindparam("instance"))
         self._ending = Prepared(
-            sa.select(instances.c.instance).where(
-                instances.c.instance == sa.bindparam("instance"), instances.c.ended_at.is_not(None)
-            ),
+            # Locked before any job is: whoever ends the instance finds all its claims.
+            sa.select(instances.c.ended_at)
+            .where(instances.c.instance == sa.bindparam("instance"))
+            .with_for_update(read=True),
             dialect,
         )
         self._end_job = Prepared(self._ending_of_jobs(), dialect)
@@ -82,6 +85,7 @@ class Claims:
             raise InstanceEnded(f"this worker (instance {instance}) was ended by another that took over its name")
         return list(exchange.claims)
 
+    @again_on_conflict
     def exchange(
         self,
         settlements: Sequence[Settlement],
@@ -99,11 +103,10 @@ class Claims:
         if not settlements and (limit < 1 or not self.any_waiting(task_types)):
             return Exchange([])
         with self._database.write() as connection:
+            ended = limit > 0 and self._has_ended(connection, instance)
             settled = self._settle(connection, settlements)
-            if limit < 1:
-                return Exchange(settled)
-            if self._has_ended(connection, instance):
-                return Exchange(settled, ended=True)
+            if limit < 1 or ended:
+                return Exchange(settled, ended=ended)
             return Exchange(settled, self._queue.take(connection, instance, task_types, limit, choose))
 
     def any_waiting(self, task_types: Sequence[str]) -> bool:
@@ -115,12 +118,14 @@ class Claims:
         """Write a running job's progress, 0 to 99. Raises ClaimLost, StoreUnavailable."""
         self.amend(claim, progress=percent)
 
+    @again_on_conflict
     def amend(self, claim: Claim, **fields: Any) -> None:
         """Write fields of a job that goes on running. Raises ClaimLost, StoreUnavailable."""
         with self._database.write() as connection:
             self._prove(connection, claim)
             update_held(connection, self._jobs, claim, **fields)
 
+    @again_on_conflict
     def finish(self, claim: Claim, outcome: Outcome, place_outputs: Callable[[], None] = lambda: None) -> None:
         """Record the outcome of one job.
 
@@ -131,6 +136,7 @@ class Claims:
             place_outputs()
             self._record(connection, [(claim, outcome)])
 
+    @again_on_conflict
     def give_back(self, claim: Claim, cause: Cause, *, counted: bool, death: Death | None = None) -> None:
         """Return the job to the queue; ``counted`` costs it one of its retries.
 
@@ -140,6 +146,7 @@ class Claims:
             self._prove(connection, claim)
             self._record(connection, [(claim, Return(cause, counted, death))])
 
+    @again_on_conflict
     def abandon(self, claim: Claim) -> None:
         """Close the attempt of a claim that is lost; the job is left alone. Raises StoreUnavailable."""
         with self._database.write() as connection:
@@ -176,6 +183,8 @@ class Claims:
         now = now_ms()
         self._end_job.run_each(connection, [_fields_of(claim, ending, now) for claim, ending in endings])
         self._end_attempt.run_each(connection, [_closing(claim, ending, now) for claim, ending in endings])
+        if any(isinstance(ending, Return) for _, ending in endings):
+            self._database.announce(connection)
 
     def _ending_of_jobs(self) -> sa.Update:
         """Return the update that ends a run of a job; NULL leaves the progress and the retries as they are."""
@@ -201,7 +210,7 @@ class Claims:
         )
 
     def _has_ended(self, connection: sa.Connection, instance: str) -> bool:
-        return bool(self._ending.run(connection, instance=instance))
+        return any(ended_at is not None for (ended_at,) in self._ending.run(connection, instance=instance))
 
     def _held(self, connection: sa.Connection, claims: Sequence[Claim]) -> frozenset[str]:
         return frozenset(token for (token,) in self._held_of_these.run(connection, [claim.job_id for claim in claims]))

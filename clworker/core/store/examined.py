@@ -8,10 +8,10 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 
-from clworker.core.store.database import Database, leave_alone
+from clworker.core.store.sqlite import SqliteDatabase, leave_alone
 
 
-class ExaminedDatabase(Database):
+class ExaminedDatabase(SqliteDatabase):
     """Reads as always; writes are possible only within ``undone``."""
 
     _stage: sa.Connection | None = None
