@@ -12,9 +12,11 @@ from clworker.core.store.store import Store
 from tests.support import databases
 from tests.support.bench import Bench
 from tests.support.broker import Broker
+from tests.support.emptied import Emptied
 from tests.support.in_process import InProcess
 from tests.support.photos import photo
 from tests.support.plugins import PluginFolder
+from tests.support.postgres import Server
 from tests.support.program import Program
 from tests.support.worker import StartWorker
 
@@ -70,6 +72,16 @@ def store(database: Path) -> Iterator[Store]:
     opened = Store(f"sqlite:///{database}")
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Emptied]:
+    """One PostgreSQL for all tests, with databases that are emptied for each."""
+    server = Server()
+    try:
+        yield Emptied(server.start())
+    finally:
+        server.remove()
 
 
 @pytest.fixture
