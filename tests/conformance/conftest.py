@@ -62,7 +62,11 @@ class Bench:
 KINDS = ("own", *databases.GENERATIONS)
 
 
-@pytest.fixture(params=[*KINDS, *(f"postgresql-{kind}" for kind in KINDS)])
+SERVER_KINDS = ("own", "first")
+"""There clworker makes just what others make by hand."""
+
+
+@pytest.fixture(params=[*KINDS, *(f"postgresql-{kind}" for kind in SERVER_KINDS)])
 def bench(request: pytest.FixtureRequest, database: Path) -> Iterator[Bench]:
     """A store over each kind of database."""
     generation = str(request.param).removeprefix("postgresql-")
@@ -83,7 +87,7 @@ def file_bench(request: pytest.FixtureRequest, database: Path) -> Iterator[Bench
     yield from _bench(database, request.param)
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=SERVER_KINDS)
 def server_bench(request: pytest.FixtureRequest, postgresql: Emptied, database: Path) -> Iterator[Bench]:
     """A store over each kind of PostgreSQL database, for what only such a one does."""
     yield from _bench(postgresql.place(request.param, database), request.param)

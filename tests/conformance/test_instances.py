@@ -121,7 +121,7 @@ def _another_device(member: Member, place: Place) -> None:
 @pytest.mark.parametrize("make_unprovable", [_another_boot, _file_gone, _another_file, _another_device])
 @pytest.mark.parametrize("really", ["alive", "dead"])
 def test_what_cannot_be_proven_is_a_rival_and_never_dead(
-    store: Store, join: Join, place: Place, make_unprovable: Callable[[Member, Path], None], really: str
+    store: Store, join: Join, place: Place, make_unprovable: Callable[[Member, Place], None], really: str
 ) -> None:
     unknown = join()
     make_unprovable(unknown, place)
@@ -251,7 +251,7 @@ def test_a_job_that_was_claimed_but_not_started_costs_no_retry(store: Store, joi
 
 @pytest.mark.parametrize("make_unprovable", [_another_boot, _file_gone, _another_file, _another_device])
 def test_where_the_marks_of_starts_are_lost_every_claim_counts_as_started(
-    store: Store, claimed: Member, place: Place, make_unprovable: Callable[[Member, Path], None]
+    store: Store, claimed: Member, place: Place, make_unprovable: Callable[[Member, Place], None]
 ) -> None:
     databases.insert(place, [{"job_id": "b"}])
     store.claims.claim(claimed.id, ["image_resize"])

@@ -8,9 +8,11 @@ import sqlite3
 import time
 from collections.abc import Container, Iterable, Iterator
 from contextlib import closing, contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from psycopg.rows import dict_row
 
 from clworker.core.store.store import Store
@@ -71,14 +73,8 @@ def insert(path: Place, rows: Iterable[dict[str, Any]], timeout: float = 5.0) ->
     What a row leaves out gets a common value.
     """
     if isinstance(path, postgres.Place):
-        with path.connect() as server, server.pipeline(), server.cursor() as cursor:
-            columns = server.execute("SELECT attname FROM pg_attribute WHERE attrelid = 'jobs'::regclass")
-            present = {name for (name,) in columns}
-            for number, row in enumerate(rows):
-                named = _values(number, row, present)
-                marks = ", ".join(["%s"] * len(named))
-                statement = f"INSERT INTO jobs ({', '.join(named)}) VALUES ({marks})"
-                cursor.execute(statement.encode(), list(named.values()))
+        with path.connect() as server:
+            _copy(server, rows)
         return
     with closing(sqlite3.connect(path, timeout=timeout)) as connection:
         present = {row[1] for row in connection.execute("PRAGMA table_info(jobs)")}
@@ -87,6 +83,16 @@ def insert(path: Place, rows: Iterable[dict[str, Any]], timeout: float = 5.0) ->
             marks = ", ".join("?" * len(named))
             connection.execute(f"INSERT INTO jobs ({', '.join(named)}) VALUES ({marks})", list(named.values()))
         connection.commit()
+
+
+def _copy(server: "psycopg.Connection[Any]", rows: Iterable[dict[str, Any]]) -> None:
+    columns = server.execute("SELECT attname FROM pg_attribute WHERE attrelid = 'jobs'::regclass")
+    present = {name for (name,) in columns}
+    whole = (_values(number, row, present) for number, row in enumerate(rows))
+    for names, alike in groupby(whole, tuple):
+        with server.cursor().copy(f"COPY jobs ({', '.join(names)}) FROM STDIN".encode()) as copy:
+            for row in alike:
+                copy.write_row(list(row.values()))
 
 
 def _values(number: int, row: dict[str, Any], present: Container[str]) -> dict[str, Any]:
@@ -136,6 +142,22 @@ def execute(path: Place, statement: str, *values: Any) -> None:
         return
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(statement, values)
+        connection.commit()
+
+
+LOCKED = (sqlite3.OperationalError, psycopg.errors.LockNotAvailable)
+"""What ``execute_at_once`` raises when others hold what it would change."""
+
+
+def execute_at_once(path: Place, statement: str) -> None:
+    """Change the database as another program that waits for no lock."""
+    if isinstance(path, postgres.Place):
+        with path.connect() as server:
+            server.execute("SET lock_timeout = 1").close()
+            server.execute(statement.encode())
+        return
+    with closing(sqlite3.connect(path, timeout=0)) as connection:
+        connection.execute(statement)
         connection.commit()
 
 

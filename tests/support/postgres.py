@@ -79,7 +79,7 @@ class Server:
 
     def remove(self) -> None:
         """Stop it and remove its folder."""
-        self.stop()
+        self.stop(signal.SIGQUIT)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def url(self, database: str = "postgres", user: str = "postgres") -> str:
