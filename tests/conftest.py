@@ -16,7 +16,7 @@ from tests.support.emptied import Emptied
 from tests.support.in_process import InProcess
 from tests.support.photos import photo
 from tests.support.plugins import PluginFolder
-from tests.support.postgres import Server
+from tests.support.postgres import Place, Server
 from tests.support.program import Program
 from tests.support.worker import StartWorker
 
@@ -82,6 +82,14 @@ def postgresql() -> Iterator[Emptied]:
         yield Emptied(server.start())
     finally:
         server.remove()
+
+
+@pytest.fixture
+def server_place(postgresql: Emptied, program: Program) -> Place:
+    """A new database of the server, which the program is told to use."""
+    place = postgresql.fresh("own", program.server_dir / "media_store.db")
+    program.environ["DATABASE_URL"] = place.url
+    return place
 
 
 @pytest.fixture

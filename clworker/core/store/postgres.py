@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
 from clworker.core.errors import StoreUnavailable, UsageFault
-from clworker.core.secrets import masked, masked_whole
+from clworker.core.secrets import masked
 from clworker.core.store.announcements import CHANNEL, Announcements
 from clworker.core.store.database import Database
 from clworker.core.store.postgres_failures import in_words
@@ -33,10 +33,16 @@ MOST_TRANSACTIONS = 2
 _STATEMENT_TIMEOUT = 30.0
 _IDLE_TIMEOUT = 60.0
 """Seconds that a transaction of a frozen process may lock others out."""
-_CONNECT_TIMEOUT = 5
-_KEEPALIVES = {"keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 3, "keepalives_count": 3}
-_ANSWER_TIMEOUT_MS = 15_000
-"""What was sent has to be acknowledged within this time, or the connection is broken."""
+_CONNECTION: dict[str, str | int] = {
+    "application_name": "clworker",
+    "connect_timeout": 5,
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,  # milliseconds within which what was sent has to be acknowledged
+}
+"""How a connection is made, and when it counts as broken; the URL may say otherwise."""
 
 _UNSURE = 30.0
 """Seconds for which we try to find out whether a commit whose answer was lost has taken place."""
@@ -47,11 +53,9 @@ class PostgresDatabase(Database):
     """A database of a PostgreSQL server, 10 or later."""
 
     def __init__(self, url: str, busy_timeout: float, home: Path) -> None:
-        """``busy_timeout`` is in seconds. Nothing is opened before the first transaction.
-
-        Raises UsageFault for a URL that the driver does not understand.
-        """
-        self.label = masked_whole(url)
+        """``busy_timeout`` is in seconds. Nothing is opened before the first transaction."""
+        parsed = sa.make_url(url)
+        self.label = masked(parsed.render_as_string())
         self.home = home
         self._busy_timeout = busy_timeout
         self._room = threading.BoundedSemaphore(MOST_TRANSACTIONS)
@@ -60,7 +64,7 @@ class PostgresDatabase(Database):
         # The transaction's number, by which the server can tell later whether it was committed.
         self._begin_writing = f"BEGIN READ WRITE; {limits}; SELECT txid_current()"
         self._begin_reading = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {limits}; SELECT NULL"
-        self.engine = _engine(url, self.label)
+        self.engine = _engine(parsed)
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
@@ -194,24 +198,15 @@ class PostgresDatabase(Database):
             raise UsageFault(f"a value cannot be kept in the database: {failure.orig}") from failure
 
 
-def _engine(url: str, label: str) -> sa.Engine:
-    try:
-        return sa.create_engine(
-            sa.make_url(url).set(drivername="postgresql+psycopg"),
-            hide_parameters=True,
-            poolclass=NullPool,  # we keep connections ourselves
-            use_native_hstore=False,  # which would be asked for at every start
-            connect_args={
-                "autocommit": True,
-                "connect_timeout": _CONNECT_TIMEOUT,
-                "tcp_user_timeout": _ANSWER_TIMEOUT_MS,
-                "application_name": "clworker",
-                **_KEEPALIVES,
-                **sa.make_url(url).query,
-            },
-        )
-    except (sa.exc.ArgumentError, ValueError) as failure:
-        raise UsageFault(f"database {label}: the URL is not understood: {masked(str(failure))}") from failure
+def _engine(url: sa.URL) -> sa.Engine:
+    defaults = {name: value for name, value in _CONNECTION.items() if name not in url.query}
+    return sa.create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        hide_parameters=True,
+        poolclass=NullPool,  # we keep connections ourselves
+        use_native_hstore=False,  # which would be asked for at every start
+        connect_args={"autocommit": True, **defaults},
+    )
 
 
 def _limits(busy_timeout: float) -> str:

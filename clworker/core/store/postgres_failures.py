@@ -38,6 +38,7 @@ _BY_WORDS = {
     "Connection refused": "see whether the server runs and listens there",
     "No such file or directory": "see whether the server runs and listens there",
     "timeout expired": "see whether the server runs and can be reached from here",
+    "resolve host": "correct the host in DATABASE_URL",
     "translate host name": "correct the host in DATABASE_URL",
 }
 
