@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import wraps
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 
@@ -21,6 +21,24 @@ _TRIES = 5
 _LONGEST_PAUSE = 0.05
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
+
+
+class Evidence:
+    """By what one can tell afterwards that a transaction was committed, when the server's answer was lost.
+
+    Not by the transaction's number: after a crash the server may give that to another one.
+    """
+
+    def __init__(self) -> None:
+        self._trace: sa.Select[Any] | None = None
+
+    def leave(self, trace: sa.Select[Any]) -> None:
+        """Note a query that finds something only if this transaction was committed."""
+        self._trace = trace
+
+    def stands(self, connection: sa.Connection) -> bool:
+        """Look for it, in another transaction."""
+        return self._trace is not None and connection.execute(self._trace).first() is not None
 
 
 class Database(ABC):
@@ -38,12 +56,13 @@ class Database(ABC):
         return self.engine.dialect
 
     @abstractmethod
-    def write(self) -> AbstractContextManager[sa.Connection]:
+    def write(self, evidence: Evidence | None = None) -> AbstractContextManager[sa.Connection]:
         """Open a transaction that may write; it is committed at the end of the block.
 
-        Raises StoreUnavailable when the database does not answer or cannot be written,
-        Conflict when the same may work at once, DatabaseLost when no waiting helps, and
-        UsageFault for values that it refuses.
+        With ``evidence`` an answer to the commit that gets lost is made up for. Raises
+        StoreUnavailable when the database does not answer or cannot be written, Conflict when
+        the same may work at once, DatabaseLost when no waiting helps, and UsageFault for
+        values that it refuses.
         """
 
     @abstractmethod

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 
+from clworker.core.store.database import Evidence
 from clworker.core.store.sqlite import SqliteDatabase, leave_alone
 
 
@@ -31,7 +32,7 @@ class ExaminedDatabase(SqliteDatabase):
                 connection.rollback()
 
     @contextmanager
-    def write(self) -> Iterator[sa.Connection]:
+    def write(self, evidence: Evidence | None = None) -> Iterator[sa.Connection]:
         """Take part in the transaction that will be undone."""
         if self._stage is None:
             raise RuntimeError("an examined database is written to only within undone()")

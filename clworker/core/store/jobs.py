@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from clworker.core.clock import now_ms
 from clworker.core.errors import JobNotFound
 from clworker.core.models import Attempt, Cause, ComputeJob, ComputeJobStatus, JobFilter, NewJob
-from clworker.core.store.database import Database, again_on_conflict
+from clworker.core.store.database import Database, Evidence, again_on_conflict
 from clworker.core.store.rows import distinct, job_of
 from clworker.core.store.schema import FINISHED_STATUSES, JobsTable, attempts, instances
 from clworker.core.suggestions import did_you_mean
@@ -48,7 +48,9 @@ class Jobs:
             max_retries=job.max_retries,
             created_by=job.created_by,
         )
-        with self._database.write() as connection:
+        evidence = Evidence()
+        evidence.leave(self._jobs.with_id(job.job_id))
+        with self._database.write(evidence) as connection:
             connection.execute(self._jobs.table.insert().values(**values))
             self._database.announce(connection)
             return job_of(connection.execute(self._jobs.with_id(job.job_id)).one())

@@ -19,7 +19,7 @@ from sqlalchemy.pool import NullPool
 from clworker.core.errors import StoreUnavailable, UsageFault
 from clworker.core.secrets import masked
 from clworker.core.store.announcements import CHANNEL, Announcements
-from clworker.core.store.database import Database
+from clworker.core.store.database import Database, Evidence
 from clworker.core.store.postgres_failures import in_words
 
 try:
@@ -61,15 +61,14 @@ class PostgresDatabase(Database):
         self._room = threading.BoundedSemaphore(MOST_TRANSACTIONS)
         self._idle: list[sa.Connection] = []
         limits = _limits(busy_timeout)
-        # The transaction's number, by which the server can tell later whether it was committed.
-        self._begin_writing = f"BEGIN READ WRITE; {limits}; SELECT txid_current()"
-        self._begin_reading = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {limits}; SELECT NULL"
+        self._begin_writing = f"BEGIN READ WRITE; {limits}"
+        self._begin_reading = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {limits}"
         self.engine = _engine(parsed)
 
     @contextmanager
-    def write(self) -> Iterator[sa.Connection]:
+    def write(self, evidence: Evidence | None = None) -> Iterator[sa.Connection]:
         """Open a transaction in which each statement sees what was committed before it."""
-        with self._failures_in_words(), self._transaction(self._begin_writing) as connection:
+        with self._failures_in_words(), self._transaction(self._begin_writing, evidence) as connection:
             yield connection
 
     @contextmanager
@@ -114,73 +113,73 @@ class PostgresDatabase(Database):
             connection.exec_driver_sql("SELECT pg_notify(%s, %s)", (CHANNEL, payload))
 
     @contextmanager
-    def _transaction(self, begin: str) -> Iterator[sa.Connection]:
+    def _transaction(self, begin: str, evidence: Evidence | None = None) -> Iterator[sa.Connection]:
         if not self._room.acquire(timeout=self._busy_timeout):
             raise StoreUnavailable(f"database {self.label}: every connection of this program is busy for too long")
         try:
-            connection, number = self._begun(begin)
+            connection = self._begun(begin)
             try:
                 yield connection
             except BaseException:
                 self._undo(connection)
                 raise
-            self._commit(connection, number)
-            self._idle.append(connection)
+            self._commit(connection, evidence)
         finally:
             self._room.release()
 
-    def _begun(self, begin: str) -> tuple[sa.Connection, int | None]:
+    def _begun(self, begin: str) -> sa.Connection:
         """Begin on a connection that was kept, or on a new one where that was cut meanwhile."""
         while self._idle:
             connection = self._idle.pop()
             try:
-                return connection, self._begin(connection, begin)
+                self._begin(connection, begin)
+                return connection
             except psycopg.OperationalError:
                 if not _is_broken(connection):
                     raise
         connection = self.engine.connect()
-        return connection, self._begin(connection, begin)
+        self._begin(connection, begin)
+        return connection
 
-    def _begin(self, connection: sa.Connection, begin: str) -> int | None:
+    def _begin(self, connection: sa.Connection, begin: str) -> None:
         try:
             connection.begin()  # does nothing at the server, since the driver is in autocommit mode
             with _driver(connection).cursor() as cursor:
                 cursor.execute(begin, prepare=False)
-                while cursor.nextset():
-                    pass
-                (number,) = cursor.fetchone() or (None,)
         except BaseException:
             self._undo(connection)
             raise
-        return number
 
-    def _commit(self, connection: sa.Connection, number: int | None) -> None:
+    def _commit(self, connection: sa.Connection, evidence: Evidence | None) -> None:
         try:
             connection.commit()
         except BaseException:
             broken = _is_broken(connection)
             _drop(connection)
-            if number is None or not broken or not self._was_committed(number):
+            if not broken or evidence is None or not self._stands(evidence):
                 raise
+        else:
+            self._idle.append(connection)
 
-    def _was_committed(self, number: int) -> bool:
-        """Find out what became of a transaction when the connection broke during its commit."""
+    def _stands(self, evidence: Evidence) -> bool:
+        """Find out whether a commit whose answer was lost has taken place, once the server is back."""
         deadline = time.monotonic() + _UNSURE
         while time.monotonic() < deadline:
+            time.sleep(_PAUSE)  # the first one for a commit that is still under way
             try:
                 with self.engine.connect() as connection:
-                    status = connection.exec_driver_sql("SELECT txid_status(%s)", (number,)).scalar()
+                    return evidence.stands(connection)
             except sa.exc.DBAPIError:
-                status = None  # the server is not back yet
-            if status in ("committed", "aborted"):
-                return bool(status == "committed")
-            time.sleep(_PAUSE)
+                continue
         return False
 
     def _undo(self, connection: sa.Connection) -> None:
         try:
             connection.rollback()
         except Exception:
+            _drop(connection)
+            return
+        if _is_broken(connection):
             _drop(connection)
         else:
             self._idle.append(connection)
@@ -225,7 +224,7 @@ def _driver(connection: sa.Connection) -> "psycopg.Connection[Any]":
 
 
 def _is_broken(connection: sa.Connection) -> bool:
-    return connection.closed or connection.invalidated or _driver(connection).closed
+    return connection.closed or connection.invalidated or bool(_driver(connection).closed)
 
 
 def _drop(connection: sa.Connection) -> None:

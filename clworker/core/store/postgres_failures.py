@@ -30,6 +30,7 @@ _BY_WORDS = {
     "no pg_hba.conf entry": "let this user in from this host, in the server's pg_hba.conf",
     'role "': "correct the user in DATABASE_URL, or create it (CREATE ROLE)",
     'database "': "correct the name in DATABASE_URL, or create it (CREATE DATABASE)",
+    "read-write mode during recovery": _BY_STATE["25006"],
     "too many clients": _BY_STATE["53300"],
     "connection slots are reserved": _BY_STATE["53300"],
     "too many connections": _BY_STATE["53300"],

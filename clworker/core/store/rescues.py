@@ -6,7 +6,8 @@ import sqlalchemy as sa
 
 from clworker.core.clock import now_ms
 from clworker.core.models import Cause, Claim, ComputeJob, ComputeJobStatus
-from clworker.core.store.claims import close_attempt, close_attempts, update_held
+from clworker.core.store.attempts import close_attempt, close_attempts
+from clworker.core.store.claims import update_held
 from clworker.core.store.database import Database, again_on_conflict
 from clworker.core.store.identity import current_boot_id, started_tokens
 from clworker.core.store.instances import lock_of

@@ -24,7 +24,7 @@ from clworker.core.errors import DatabaseLost, StoreUnavailable, UsageFault
 from clworker.core.parsing import sqlite_path
 from clworker.core.secrets import masked
 from clworker.core.store.changes import ChangeProbe
-from clworker.core.store.database import BUSY_TIMEOUT, Database
+from clworker.core.store.database import BUSY_TIMEOUT, Database, Evidence
 from clworker.core.store.failures import LOG_REMOVED, in_words
 from clworker.core.store.files import DatabaseFiles, held_open, see_that_nobody_uses
 
@@ -74,7 +74,7 @@ class SqliteDatabase(Database):
         sa.event.listen(self.engine, "connect", lambda connection, _record: self._prepare(connection))
 
     @contextmanager
-    def write(self) -> Iterator[sa.Connection]:
+    def write(self, evidence: Evidence | None = None) -> Iterator[sa.Connection]:
         """Open a transaction that holds the write lock from its first moment to its commit."""
         with self._failures_in_words(), self._sound_files(), self._transaction(self._begin_writing) as connection:
             yield connection
