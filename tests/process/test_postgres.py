@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,13 @@ def test_a_picture_is_submitted_run_and_looked_at(
     assert program.run("once", "-f", "json").stdout == ""
 
 
+def test_without_the_driver_it_is_said_how_to_install_it(program: Program, plugins: PluginFolder) -> None:
+    (plugins.path / "psycopg.py").write_text("raise ImportError('no such thing')")
+    result = program.run("jobs", DATABASE_URL="postgresql://cl:s3cret@127.0.0.1/media")
+    told = "PostgreSQL needs a driver: pip install 'clworker[postgres]' (no such thing)"
+    assert (result.code, result.stderr) == (2, f"Error: {told}\n")
+
+
 def test_a_worker_is_woken_has_three_connections_and_its_killed_jobs_are_rescued(
     start_worker: StartWorker, program: Program, server_place: Place, plugins: PluginFolder, tmp_path: Path
 ) -> None:
@@ -73,7 +81,7 @@ def _listening(place: Place) -> bool:
 
 
 @pytest.fixture
-def own_server() -> object:
+def own_server() -> Iterator[Server]:
     """A server that the test may stop."""
     server = Server()
     yield server

@@ -124,6 +124,11 @@ def queue(path: Path, *rows: dict[str, Any]) -> None:
     insert(path, rows)
 
 
+def connect(path: Place) -> Any:
+    """Connect as another program that sees each commit at once."""
+    return sqlite3.connect(path, isolation_level=None) if isinstance(path, Path) else path.connect(autocommit=True)
+
+
 def rows(path: Place, query: str, *values: Any) -> list[dict[str, Any]]:
     """Return what a query finds, straight from the database; its parameters are written ``?``."""
     if isinstance(path, postgres.Place):

@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 
+from clworker.core.errors import UsageFault
 from clworker.core.parsing import is_file_database
 from clworker.core.store.database import BUSY_TIMEOUT, Database
 
@@ -11,12 +12,15 @@ def open_database(url: str, busy_timeout: float = BUSY_TIMEOUT, home: Path | Non
     """Return the database, to which nothing is connected yet. ``busy_timeout`` is in seconds.
 
     ``home`` is where a database that is no file keeps what is this machine's. Raises
-    UsageFault when the driver is missing or cannot make sense of the URL.
+    UsageFault when the driver is missing.
     """
     if is_file_database(url):
         from clworker.core.store.sqlite import SqliteDatabase
 
         return SqliteDatabase(url, busy_timeout)
-    from clworker.core.store.postgres import PostgresDatabase
+    try:
+        from clworker.core.store.postgres import PostgresDatabase
+    except ImportError as failure:  # also of a psycopg that finds no libpq
+        raise UsageFault(f"PostgreSQL needs a driver: pip install 'clworker[postgres]' ({failure})") from failure
 
     return PostgresDatabase(url, busy_timeout, home or Path(tempfile.gettempdir(), "clworker"))

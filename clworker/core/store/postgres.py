@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
@@ -21,11 +22,6 @@ from clworker.core.secrets import masked
 from clworker.core.store.announcements import CHANNEL, Announcements
 from clworker.core.store.database import Database, Evidence
 from clworker.core.store.postgres_failures import in_words
-
-try:
-    import psycopg
-except ImportError as failure:
-    raise UsageFault("PostgreSQL needs a driver that is not installed: pip install 'clworker[postgres]'") from failure
 
 MOST_TRANSACTIONS = 2
 """At once; with the connection that listens a worker has three connections."""

@@ -18,7 +18,7 @@ from tests.support.plugins import PluginFolder
 from tests.support.program import Program
 
 COMMANDS = dict(all_commands())
-HEAVY = {"sqlalchemy", "paho", "PIL", "pydantic", "cl_ml_tools", "structlog", "tabulate", "plugin_spy"}
+HEAVY = {"sqlalchemy", "psycopg", "paho", "PIL", "pydantic", "cl_ml_tools", "structlog", "tabulate", "plugin_spy"}
 REPORTING = """
 import atexit, sys
 atexit.register(lambda: print("\\nIMPORTED", *{name.partition(".")[0] for name in sys.modules}, file=sys.stderr))
@@ -130,4 +130,4 @@ def test_a_default_is_one_of_the_commands() -> None:
 def test_the_importing_probe_sees_what_is_imported(program: Program) -> None:
     _, imported = imports(program, "jobs")
     assert {"sqlalchemy", "tabulate"} <= imported
-    assert imported & {"paho", "PIL", "pydantic", "cl_ml_tools", "structlog", "plugin_spy"} == set()
+    assert imported & {"psycopg", "paho", "PIL", "pydantic", "cl_ml_tools", "structlog", "plugin_spy"} == set()
