@@ -9,6 +9,7 @@ import pytest
 
 from tests.support import databases
 from tests.support.emptied import Emptied
+from tests.support.in_process import InProcess
 from tests.support.plugins import PluginFolder
 from tests.support.postgres import Place, Server
 from tests.support.program import Program
@@ -123,3 +124,25 @@ def test_a_server_that_restarts_under_load_costs_nothing(
     assert {len((lines / job_id).read_text()) for job_id in jobs} == {1}
     causes = databases.rows(place, "SELECT cause, count(*) AS count FROM clworker_attempts GROUP BY cause")
     assert {row["cause"]: row["count"] for row in causes}["completed"] == 600
+
+
+def test_the_doctor_looks_at_the_server_and_leaves_nothing_there(
+    command: InProcess, postgresql: Emptied, server_place: Place
+) -> None:
+    def found() -> dict[str, tuple[str, str]]:
+        result = command.run("doctor", "-f", "json")
+        return {check["name"]: (check["state"], check["found"]) for check in result.json}
+
+    checks = found()
+    assert checks["database"][0] == "ok" and "answers, PostgreSQL" in checks["database"][1]
+    assert checks["generation"] == ("ok", "there is no table jobs yet; the first program that needs it makes it")
+    assert (checks["claim"][0], checks["inotify"][0], checks["snapshots"][0]) == ("ok", "skipped", "ok")
+    tables = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+    assert databases.rows(server_place, tables) == []
+
+    databases.open_store(server_place).close()
+    assert found()["generation"] == ("ok", "the table jobs is of the current generation, with clworker's tables")
+    command.program.environ["DATABASE_URL"] = postgresql.server.url("none")
+    checks = found()
+    assert checks["database"][0] == "failed" and 'database "none" does not exist' in checks["database"][1]
+    assert (checks["claim"][0], checks["stale-claims"][0]) == ("skipped", "skipped")
