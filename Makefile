@@ -2,7 +2,8 @@
 # For who tries to break it: `make chaos SEED=123 SECONDS=60 WORKERS=4` has workers killed at random,
 # `make fuzz EXAMPLES=20000 SEED=1` feeds in what is hostile. The same seed does the same again.
 # For who asks how fast it is: `make bench` measures it beside other job queues.
-# For who changes a command: `make docs` writes man/ and completions/ anew.
+# For who changes a command: `make docs` writes man/ and completions/ anew, `make readme` the README's sessions.
+# For who releases: `make release-check` tries the wheel alone in an empty environment of each Python.
 # Each makes its own virtual environment first.
 
 PYTHON ?= python3
@@ -16,7 +17,7 @@ ifndef SEED
 SEED := $(shell date +%s)
 endif
 
-.PHONY: demo test docs chaos fuzz bench clean
+.PHONY: demo test docs readme chaos fuzz bench release-check clean
 
 demo: .venv/ready
 	rm -rf $(DEMO) && mkdir $(DEMO)
@@ -37,6 +38,13 @@ test: .venv-test/ready
 
 docs: .venv-test/ready
 	.venv-test/bin/python -m tools.docs
+
+readme: .venv-test/ready
+	.venv-test/bin/python -m tools.console
+	.venv-test/bin/python -m tools.screenshot
+
+release-check: .venv-test/ready
+	.venv-test/bin/python -m tools.release_check
 
 chaos: .venv-test/ready
 	.venv-test/bin/python -m tests.chaos --seed $(SEED) --seconds $(SECONDS) --workers $(WORKERS)

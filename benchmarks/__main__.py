@@ -47,10 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _write(folder: Path, facts: dict[str, str], results: Sequence[Result]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     report.write_json(folder / "results.json", facts, results)
+    (folder / "results.txt").write_text(f"{report.facts_text(facts)}\n\n{report.table(results)}\n")
     rates = [result for result in results if result.section == queue.NAME]
     if rates:
         chart.write(folder / "results.svg", facts, rates)
-    print(f"every sample, and the picture of the section 'queue': {folder}")
+    print(f"the table, every sample, and the picture of the section 'queue': {folder}")
 
 
 def _stop(number: int, _frame: object) -> None:
@@ -66,7 +67,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"{', '.join(SECTIONS)}; all by default")
     parser.add_argument("--quick", action="store_true", help="a look of about a minute instead of ten")
     parser.add_argument(
-        "--output", type=Path, default=Path("bench-results"), help="folder for results.json and results.svg"
+        "--output",
+        type=Path,
+        default=Path("bench-results"),
+        help="folder for results.txt, results.json and results.svg",
     )
     # Not /tmp: where that is in memory, a commit costs nothing and no figure is true.
     parser.add_argument("--folder", type=Path, default=Path("/var/tmp"), help="where databases are made (/var/tmp)")

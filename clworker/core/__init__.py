@@ -1,16 +1,22 @@
 """clworker's core: everything but the command line, usable as a library.
 
-The names of the CL server contract can be imported from here; each is loaded on first
-use, so that importing the package costs nothing.
+For a service that queues jobs: ``load_settings`` and ``JobClient``. For a program or a test
+that runs them: ``run_once`` and ``run_worker``. For those who know the engine's worker:
+``open_store`` and ``SQLAlchemyJobRepository``. The failures are in ``clworker.core.errors``.
+
+Each name is loaded on first use, so that importing the package costs nothing.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from clworker.core.app import open_store, run_once, run_worker
+    from clworker.core.client import JobClient
     from clworker.core.library import SQLAlchemyJobRepository
-    from clworker.core.models import ComputeJob, ComputeJobStatus
+    from clworker.core.models import ComputeJob, ComputeJobStatus, JobFilter
     from clworker.core.presence.broadcaster import get_broadcaster, shutdown_broadcaster
+    from clworker.core.presence.messages import JobEvent
     from clworker.core.settings import Settings, load_settings
     from clworker.core.worker.supervisor import ComputeWorker
 
@@ -18,10 +24,16 @@ __all__ = [
     "ComputeJob",
     "ComputeJobStatus",
     "ComputeWorker",
+    "JobClient",
+    "JobEvent",
+    "JobFilter",
     "SQLAlchemyJobRepository",
     "Settings",
     "get_broadcaster",
     "load_settings",
+    "open_store",
+    "run_once",
+    "run_worker",
     "shutdown_broadcaster",
 ]
 
@@ -29,10 +41,16 @@ _HOMES = {
     "ComputeJob": "models",
     "ComputeJobStatus": "models",
     "ComputeWorker": "worker.supervisor",
+    "JobClient": "client",
+    "JobEvent": "presence.messages",
+    "JobFilter": "models",
     "SQLAlchemyJobRepository": "library",
     "Settings": "settings",
     "get_broadcaster": "presence.broadcaster",
     "load_settings": "settings",
+    "open_store": "app",
+    "run_once": "app",
+    "run_worker": "app",
     "shutdown_broadcaster": "presence.broadcaster",
 }
 

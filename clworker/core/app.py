@@ -7,7 +7,7 @@ Imports stand inside the functions here: a command pays at start-up for what it 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from clworker.core.errors import ClworkerError
@@ -130,7 +130,7 @@ def submit_job(
     """
     from clworker.core import submission
     from clworker.core.models import ComputeJobStatus
-    from clworker.core.presence.broadcaster import get_broadcaster, shutdown_broadcaster
+    from clworker.core.presence.broadcaster import open_broadcaster
     from clworker.core.presence.messages import JobEvent
 
     submission.check_inputs(request.inputs)
@@ -140,10 +140,8 @@ def submit_job(
     with open_store(settings) as store:
         job = submission.submit(settings, store, request, prepared)
     on_queued(job)
-    try:
-        get_broadcaster(settings).publish_event(JobEvent(job.job_id, ComputeJobStatus.QUEUED, 0))
-    finally:
-        shutdown_broadcaster()
+    with closing(open_broadcaster(settings)) as broadcaster:
+        broadcaster.publish_event(JobEvent(job.job_id, ComputeJobStatus.QUEUED, 0))
     return job
 
 
@@ -218,17 +216,19 @@ def explain_job(settings: Settings, prefix: str) -> Explanation:
 def run_once(settings: Settings) -> ComputeJob | None:
     """Claim one job, run it and return it as it then stands; None when nothing waited.
 
-    Raises Interrupted when a signal stopped it, UsageFault and StoreUnavailable.
+    To be called from the main thread. Logs to stderr while it runs. Raises Interrupted when
+    a signal stopped it, UsageFault and StoreUnavailable.
     """
     import asyncio
 
-    from clworker.core import launch
+    from clworker.core import launch, logs
 
-    return asyncio.run(launch.run_once(settings))
+    with logs.restored():
+        return asyncio.run(launch.run_once(settings))
 
 
 def run_worker(settings: Settings) -> None:
-    """Run a worker until a signal ends it.
+    """Run a worker until a signal ends it. To be called from the main thread, which it keeps.
 
     Raises Interrupted after a second signal, UsageFault (the name is in use, no task is
     ready), InstanceEnded after a takeover, and StoreUnavailable when the database cannot be
@@ -307,9 +307,11 @@ def _warn_of_slips(wanted: JobFilter, task_types: Collection[str], worker_ids: C
 
 def _tell_round(settings: Settings, result: Round, on_done: Callable[[Round], None]) -> None:
     from clworker.core import caretaker
+    from clworker.core.presence.broadcaster import open_broadcaster
 
     on_done(result)
-    caretaker.tell(settings, result)
+    with closing(open_broadcaster(settings)) as broadcaster:
+        caretaker.tell(broadcaster, result)
     if result.failure is not None:
         raise result.failure
 

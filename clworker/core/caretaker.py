@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from clworker.core.errors import ClworkerError, DatabaseTrouble, JobNotFound
 from clworker.core.models import ComputeJobStatus
+from clworker.core.presence.messages import JobEvent
+from clworker.core.presence.port import Broadcaster
 from clworker.core.settings import Settings
 from clworker.core.store.care import Action, Cared
 from clworker.core.store.store import Store
@@ -42,17 +44,12 @@ def retry(store: Store, prefixes: Collection[str], force: bool) -> Round:
     return _round(store, prefixes, lambda job_ids: store.care.retry(job_ids, force=force))
 
 
-def tell(settings: Settings, done: Round) -> None:
+def tell(broadcaster: Broadcaster, done: Round) -> None:
     """Publish the new state of every job that was changed."""
-    from clworker.core.presence.broadcaster import get_broadcaster, shutdown_broadcaster
-    from clworker.core.presence.messages import JobEvent
-
-    changed = [one.job for one in done.cared if one.action in (Action.CANCELLED, Action.QUEUED)]
-    try:
-        for job in changed:
-            get_broadcaster(settings).publish_event(JobEvent(job.job_id, ComputeJobStatus(job.status), job.progress))
-    finally:
-        shutdown_broadcaster()
+    for one in done.cared:
+        if one.action in (Action.CANCELLED, Action.QUEUED):
+            event = JobEvent(one.job.job_id, ComputeJobStatus(one.job.status), one.job.progress)
+            broadcaster.publish_event(event)
 
 
 def _round(store: Store, prefixes: Collection[str], act: Callable[[Sequence[str]], list[Cared]]) -> Round:

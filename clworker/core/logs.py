@@ -4,6 +4,8 @@ Most commands never log. A worker, which does, calls ``structured_logs.configure
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from clworker.core.settings import LogSettings
 
@@ -14,6 +16,18 @@ def prepare(settings: LogSettings) -> None:
     root.handlers[:] = [_FirstLine(settings)]
     root.setLevel(settings.log_level)
     logging.captureWarnings(True)
+
+
+@contextmanager
+def restored() -> Iterator[None]:
+    """Give the root logger back as it was: a program that embeds us has its own mind about logging."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
 
 
 class _FirstLine(logging.Handler):

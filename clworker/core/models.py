@@ -9,6 +9,8 @@ from typing import Any
 
 LARGEST_JSON = 4 << 20
 """Bytes of JSON in one column: to decode the most crowded ones of this size holds a process up for 0.5 s."""
+HIGHEST_PRIORITY = 10
+"""Of the API; the lowest is 0, the normal one 5."""
 CANCELLED = "cancelled"
 """The message of a job that an operator has ended; cli.md fixes it."""
 

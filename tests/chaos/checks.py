@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from PIL import Image
 
@@ -94,24 +95,46 @@ def _completed_faults(job: PlannedJob, evidence: Evidence) -> Iterator[str]:
         return
     if evidence.attempts[job.job_id][-1]["cause"] != "completed":
         yield f"completed, but its last attempt ended as {evidence.attempts[job.job_id][-1]['cause']}"
-    path = evidence.server / "compute" / "out" / job.output
+    yield from _output_faults(job, evidence)
+    if job.kind is not JobKind.PICTURE and evidence.output_of(job.job_id)["nonce"] not in _output(job, evidence):
+        yield "its output is not the whole file of the attempt that is recorded"
+
+
+def _output_faults(job: PlannedJob, evidence: Evidence) -> Iterator[str]:
     try:
         if job.kind is JobKind.PICTURE:
-            with Image.open(path) as picture:
+            with Image.open(_path(job, evidence)) as picture:
                 picture.load()
             if picture.size != PICTURE_SIZE:
                 yield f"its picture is of {picture.size}"
-        elif path.read_text() != content(job.job_id, evidence.output_of(job.job_id)["nonce"]):
-            yield "its output is not the whole file of the attempt that is recorded"
+        else:
+            text = _output(job, evidence)
+            if text != content(job.job_id, "".join(text.splitlines()[1:2])):
+                yield "its output is not whole"
     except OSError as failure:
         yield f"its output cannot be read: {failure}"
+
+
+def _output(job: PlannedJob, evidence: Evidence) -> str:
+    try:
+        return _path(job, evidence).read_text()
+    except OSError:
+        return ""
+
+
+def _path(job: PlannedJob, evidence: Evidence) -> Path:
+    return evidence.server / "compute" / "out" / job.output
 
 
 def _error_faults(job: PlannedJob, evidence: Evidence) -> Iterator[str]:
     row = evidence.jobs[job.job_id]
     message = str(row["error_message"])
-    if (evidence.server / "compute" / "out" / job.output).exists():
-        yield "it failed, and still an output stands"
+    if _path(job, evidence).exists():
+        # Its worker may have been killed between the renaming and the commit: then the whole one stands there.
+        if message.startswith("worker "):
+            yield from _output_faults(job, evidence)
+        else:
+            yield "it failed, and still an output stands"
     if _DEAD.fullmatch(message):
         deaths = len(evidence.deaths_of(job.job_id))
         if row["retry_count"] != job.max_retries or deaths <= job.max_retries:

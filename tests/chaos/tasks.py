@@ -56,7 +56,7 @@ class Chaos(ComputeModule):
 def content(job_id: str, nonce: str) -> str:
     """Return the whole output of the attempt that drew this nonce."""
     lines = (hashlib.sha256(f"{nonce} {number}".encode()).hexdigest() for number in range(1000))
-    return "\n".join([job_id, *lines, "end\n"])
+    return "\n".join([job_id, nonce, *lines, "end\n"])
 
 
 def _misbehave(kind: str, mark: Path) -> None:

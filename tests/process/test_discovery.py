@@ -72,7 +72,7 @@ def listing(tmp_path_factory: pytest.TempPathFactory) -> Result:
         plugins.install(f"broken-{name}", source, {name: "Task"})
     plugins.install("zz-talkative", "print('printed on import')\n" + good("talkative"), {"talkative": "Task"})
     plugins.install("aa-first", good("first"), {"first": "Task"})
-    program = Program(folder / "server", {"PYTHONPATH": str(plugins.path), "CLWORKER_PLUGIN_TIMEOUT": "2"})
+    program = Program(folder / "server", {"PYTHONPATH": str(plugins.path), "CLWORKER_PLUGIN_TIMEOUT": "5"})
     return program.ok("list-tasks", "-f", "json")
 
 

@@ -24,6 +24,12 @@ def lasting_broker(tmp_path: Path, program: Program) -> Iterator[Broker]:
     broker.stop()
 
 
+def registered(database: Path) -> list[str]:
+    """Return the names of the instances that have not been ended."""
+    rows = databases.rows(database, "SELECT worker_id FROM clworker_instances WHERE ended_at IS NULL")
+    return [str(row["worker_id"]) for row in rows]
+
+
 def crash(broker: Broker, folder: Path, *names: str) -> None:
     """Kill the broker once it has written down the messages of these workers."""
     saved = folder / "mosquitto.db"
@@ -52,12 +58,7 @@ def test_of_a_worker_whose_rescuer_died_too_while_the_broker_was_away(
     assert set(standing(lasting_broker.port)) == {"worker-1", "worker-2"}
     heir = start_worker("-w", "worker-3", "-t", "image_resize")
     wait_until(lambda: set(standing(lasting_broker.port)) == {"worker-3"}, "the dead are forgotten")
-
-    def ended() -> bool:
-        rows = databases.rows(database, "SELECT worker_id FROM clworker_instances WHERE ended_at IS NULL")
-        return rows == [{"worker_id": "worker-3"}]
-
-    wait_until(ended, "the dead are ended")
+    wait_until(lambda: registered(database) == ["worker-3"], "the dead are ended")
     assert heir.stop().code == 0
 
 
@@ -73,4 +74,22 @@ def test_once_removes_it_and_does_not_wait_for_a_broker_that_is_away(
     lasting_broker.start()
     assert program.run("once").code == 0
     assert standing(lasting_broker.port) == {}
-    assert databases.rows(database, "SELECT * FROM clworker_instances WHERE ended_at IS NULL") == []
+    assert registered(database) == []
+
+
+def test_of_a_worker_that_was_stopped_while_the_broker_was_away(
+    start_worker: StartWorker, lasting_broker: Broker, database: Path, tmp_path: Path
+) -> None:
+    stopped = start_worker("-w", "worker-1")
+    crash(lasting_broker, tmp_path, "worker-1")
+    stopped.wait_for("MQTT broker is out of reach; jobs go on")
+    assert stopped.stop().code == 0
+    assert stopped.logged("the broker has not confirmed that the worker's message is removed")
+    lasting_broker.start()
+    assert set(standing(lasting_broker.port)) == {"worker-1"}
+
+    heir = start_worker("-w", "worker-2")
+    wait_until(lambda: set(standing(lasting_broker.port)) == {"worker-2"}, "the stopped one is forgotten")
+    wait_until(lambda: registered(database) == ["worker-2"], "the stopped one is ended")
+    assert heir.stop().code == 0
+    assert registered(database) == []

@@ -236,7 +236,7 @@ def test_slot_that_dies_before_it_starts_the_job_costs_no_retry(bench: Bench, di
             store = await ledger.call(Store, settings.database_url)
             desk = Desk(store, ledger, instance.instance, ["image_resize"])
             handed_in = asyncio.Event()
-            desk.on_matter = handed_in.set
+            desk.ask = handed_in.set
             lane = Lane(slot, Surroundings(settings, store, ledger, NoopBroadcaster(), lock), desk, Pace())
             (claim,) = await ledger.call(store.claims.claim, instance.instance, ["image_resize"])
             os.kill(slot.pid, signal.SIGSTOP)

@@ -184,7 +184,9 @@ def test_each_input_needs_one_output(paths: dict[str, Any], words: str) -> None:
 @pytest.mark.parametrize("name", ["input_paths", "output_paths", "qqq", ""])
 def test_names_that_cannot_be_given_are_refused(name: str) -> None:
     words = (
-        "cannot be given with -p" if name.endswith("paths") else f"no parameter '{name}'; its parameters: anything, "
+        "cannot be given: it follows"
+        if name.endswith("paths")
+        else f"no parameter '{name}'; its parameters: anything, "
     )
     with pytest.raises(ParamsRefused, match=words):
         params.parse_values(Params, {name: "1"})

@@ -106,20 +106,24 @@ class MqttBroadcaster:
         return self._link
 
 
+def open_broadcaster(settings: BrokerSettings, client_id: str | None = None) -> Broadcaster:
+    """Make a broadcaster of the caller's own, who closes it.
+
+    Without a ``client_id`` one that nobody else has is made up.
+    """
+    if settings.broadcast_type == "noop":
+        return NoopBroadcaster()
+    return MqttBroadcaster(settings, client_id or f"clworker-{secrets.token_hex(6)}")
+
+
 _singleton: Broadcaster | None = None
 
 
 def get_broadcaster(settings: BrokerSettings, client_id: str | None = None) -> Broadcaster:
-    """Return this process's broadcaster, made on the first call.
-
-    Without a ``client_id`` one that nobody else has is made up.
-    """
+    """Return this process's broadcaster, opened on the first call."""
     global _singleton
     if _singleton is None:
-        if settings.broadcast_type == "noop":
-            _singleton = NoopBroadcaster()
-        else:
-            _singleton = MqttBroadcaster(settings, client_id or f"clworker-{secrets.token_hex(6)}")
+        _singleton = open_broadcaster(settings, client_id)
     return _singleton
 
 

@@ -34,6 +34,8 @@ _NAPS = (0.0002, 0.0015)
 _LATER_NAPS = (0.002, 0.01)
 _SOON = 0.1
 """Seconds after which a lock is no longer one that is over in a moment."""
+_CONNECTIONS = 3
+"""So many transactions at a time; further threads wait for their turn."""
 _log = logging.getLogger("clworker.store")
 
 
@@ -60,6 +62,7 @@ class SqliteDatabase(Database):
         self._files = DatabaseFiles(self.path)
         self._transactions = 0
         self._idle: list[sa.Connection] = []
+        self._places = threading.BoundedSemaphore(_CONNECTIONS)
         self._turn = threading.Condition()
         self._doubted = False
         self._log_was_lost = False
@@ -68,7 +71,7 @@ class SqliteDatabase(Database):
             hide_parameters=True,
             poolclass=QueuePool,
             pool_size=1,
-            max_overflow=2,
+            max_overflow=_CONNECTIONS - 1,
             connect_args={"timeout": busy_timeout},
         )
         sa.event.listen(self.engine, "connect", lambda connection, _record: self._prepare(connection))
@@ -88,19 +91,28 @@ class SqliteDatabase(Database):
     @contextmanager
     def _transaction(self, begin: Callable[[Any], None]) -> Iterator[sa.Connection]:
         """Run one on a connection that was kept, or on a new one; after a failure it is not kept."""
+        # To wait for the pool would be in vain: it does not know of connections that are kept and idle.
+        if not self._places.acquire(timeout=self._busy_timeout):
+            raise StoreUnavailable(f"database {self.label}: {_CONNECTIONS} transactions are under way, and none ends")
         try:
-            connection = self._idle.pop()
+            connection = self._kept_or_new()
+            try:
+                with connection.begin():
+                    # SQLAlchemy's begin does nothing here, since the driver has been told to keep out of the way.
+                    begin(connection.connection.driver_connection)
+                    yield connection
+            except BaseException:
+                connection.close()
+                raise
+            self._idle.append(connection)
+        finally:
+            self._places.release()
+
+    def _kept_or_new(self) -> sa.Connection:
+        try:
+            return self._idle.pop()
         except IndexError:
-            connection = self.engine.connect()
-        try:
-            with connection.begin():
-                # SQLAlchemy's begin does nothing here, since the driver has been told to keep out of the way.
-                begin(connection.connection.driver_connection)
-                yield connection
-        except BaseException:
-            connection.close()
-            raise
-        self._idle.append(connection)
+            return self.engine.connect()
 
     def keep_others_out(self, connection: sa.Connection, subject: str) -> None:
         """Do nothing: the write lock keeps everybody out."""

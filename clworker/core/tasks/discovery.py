@@ -49,8 +49,8 @@ class TaskInfo:
 class PluginHost:
     """A child process that holds the plugins, and the channel to it.
 
-    Must be started from the main thread: the kernel ties "die with the parent" to the
-    thread that starts the child.
+    Must be started from a thread that stays as long as it: the kernel ties "die with the
+    parent" to the thread that starts the child.
     """
 
     def __init__(self, module: str, pass_fds: Iterable[int] = ()) -> None:

@@ -48,7 +48,11 @@ def _describe(schema: params.Schema, _request: Message) -> Message:
 
 def _prepare(schema: params.Schema, request: Message) -> Message:
     """Check parameters for a job that has yet to be queued; the paths are placeholders of the right number."""
-    values = params.parse_values(schema, request["texts"])
+    if "texts" in request:
+        values = params.parse_values(schema, request["texts"])
+    else:
+        values = request["values"]
+        params.check_names(schema, values)
     paths = [f"/{number}" for number in range(request["inputs"])]
     if not params.takes_files(schema):
         if paths:

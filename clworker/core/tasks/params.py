@@ -1,7 +1,7 @@
 """A job's parameters against its task's schema. Runs where the plugins are: in a child process."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cl_ml_tools import BaseJobParams
@@ -53,17 +53,21 @@ def parse_values(schema: Schema, texts: Mapping[str, str]) -> dict[str, Any]:
 
     Raises ParamsRefused for a name that the schema does not have.
     """
+    check_names(schema, texts)
     properties = _properties(schema)
-    values: dict[str, Any] = {}
-    for name, text in texts.items():
+    return {name: text if _is_text(properties[name]) else _json_or_text(text) for name, text in texts.items()}
+
+
+def check_names(schema: Schema, names: Iterable[str]) -> None:
+    """See that the schema has each of these parameters. Raises ParamsRefused."""
+    properties = _properties(schema)
+    for name in names:
         if name in PATH_FIELDS and name in properties:
-            raise ParamsRefused(f"{name} cannot be given with -p: it follows from the input files")
+            raise ParamsRefused(f"{name} cannot be given: it follows from the input files")
         if name not in properties:
             known = sorted(set(properties) - set(PATH_FIELDS))
             hint = did_you_mean(name, known) or f"its parameters: {', '.join(known) or 'none'}"
             raise ParamsRefused(f"the task has no parameter {name!r}; {hint}")
-        values[name] = text if _is_text(properties[name]) else _json_or_text(text)
-    return values
 
 
 def check_finite(values: Mapping[str, Any]) -> None:

@@ -1,8 +1,10 @@
 """The installed plugins, for callers that have no event loop: one discovery, any number of questions."""
 
 import asyncio
+import json
 from typing import Any
 
+from clworker.core.errors import ParamsRefused
 from clworker.core.frames import Message
 from clworker.core.tasks.discovery import PluginHost, TaskInfo, discover
 from clworker.core.tasks.selection import find_ready_task
@@ -39,6 +41,14 @@ class Plugins:
     def prepare(self, task_type: str, texts: dict[str, str], inputs: int) -> Message:
         """Check the parameters of a job with so many inputs. Raises also ParamsRefused."""
         return self._ask({"type": "prepare", "task_type": task_type, "texts": texts, "inputs": inputs})
+
+    def prepare_values(self, task_type: str, values: dict[str, Any], inputs: int) -> Message:
+        """Check parameters that are values already, as ``prepare`` does those that were typed."""
+        try:
+            json.dumps(values, allow_nan=False)
+        except (TypeError, ValueError) as failure:
+            raise ParamsRefused(f"params cannot be written as JSON: {failure}") from failure
+        return self._ask({"type": "prepare", "task_type": task_type, "values": values, "inputs": inputs})
 
     def close(self) -> None:
         """End the child process."""

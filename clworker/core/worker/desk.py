@@ -46,8 +46,8 @@ class Desk:
         self._outage = Outage("database out of reach; trying again until it is back")
         self._failures = 0
         self._patient_until: float | None = None
-        self.on_matter: Callable[[], None] = _nothing
-        """Called when something is handed in."""
+        self.ask: Callable[[], None] = _nothing
+        """Called when there is a reason for an exchange: something was handed in, or a slot wants its next job."""
 
     @property
     def is_clear(self) -> bool:
@@ -67,7 +67,7 @@ class Desk:
     def hand_in(self, matter: Matter) -> None:
         """Have an attempt settled by the next exchange."""
         self._matters.append(matter)
-        self.on_matter()
+        self.ask()
 
     def lose_patience(self) -> None:
         """Have what cannot be recorded within ``LAST_PATIENCE`` seconds given up."""

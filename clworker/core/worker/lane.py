@@ -9,7 +9,9 @@ from clworker.core.frames import Message, body_of
 from clworker.core.models import Claim, Death
 from clworker.core.worker.desk import Desk
 from clworker.core.worker.execution import Execution, Surroundings
-from clworker.core.worker.pace import Load, Pace
+from clworker.core.worker.lookahead import LookAhead
+from clworker.core.worker.orders import LARGEST
+from clworker.core.worker.pace import MOST_HELD, Load, Pace
 from clworker.core.worker.slots import Slot
 
 A_MOMENT = 0.02
@@ -25,7 +27,9 @@ class Lane:
         self._desk = desk
         self._pace = pace
         self._executions: deque[Execution] = deque()
+        self._capacity = MOST_HELD
         self._timer: asyncio.TimerHandle | None = None
+        self._look_ahead = LookAhead(desk.ask, self.take_back)
         slot.on_message = self._receive
         slot.on_death = self._slot_died
 
@@ -41,7 +45,7 @@ class Lane:
 
     def load(self) -> Load:
         """Return what is here, for a decision about more."""
-        load = Load()
+        load = Load(most=self._capacity, ends_soon=self._look_ahead.due)
         for execution in self._executions:
             load.add(None if execution.is_long else self._pace.expected(execution.claim.job))
         return load
@@ -55,22 +59,24 @@ class Lane:
             execution.refuse(f"params cannot be handed to a task: {failure}")
             return
         if self.slot.is_gone or not self.slot.hand(order):
-            self._pace.note(claim.job.task_type, A_MOMENT)  # too large to wait behind others
+            self._learn_from_refusal(claim, len(order))
             self.hand_back(claim)
             return
         self._executions.append(execution)
         self.slot.busy = True
         if len(self._executions) == 1:
             self._begin()
+        elif self._look_ahead.due:
+            self._look_ahead.note_given()
 
     def hand_back(self, claim: Claim) -> None:
         """Return a job to the queue that no slot has seen."""
         Execution(claim, self.slot, self._around, self._desk).hand_back()
 
     def take_back(self) -> None:
-        """Return to the queue what the slot has not begun."""
-        for _ in range(self.slot.orders.take_back()):
-            self._executions.pop().hand_back()
+        """Return to the queue what waits behind the job whose turn it is."""
+        self._look_ahead.stop()
+        self._return_waiting()
 
     def stop(self) -> None:
         """Return everything to the queue, the running job too."""
@@ -86,9 +92,19 @@ class Lane:
         else:
             self.take_back()
 
+    def _learn_from_refusal(self, claim: Claim, size: int) -> None:
+        """Take care that the next jobs are not claimed only to be handed back as well."""
+        if size <= LARGEST:  # the queue to the slot is full
+            self._capacity = max(1, len(self._executions))
+        else:  # it must not wait behind others, so its task counts as one of those that do not
+            self._pace.note(claim.job.task_type, A_MOMENT)
+
     def _begin(self) -> None:
         execution = self._executions[0]
-        execution.begin(is_quick=self._pace.expected(execution.claim.job) is not None)
+        job = execution.claim.job
+        is_quick = self._pace.expected(job) is not None
+        execution.begin(is_quick=is_quick)
+        self._look_ahead.job_begins(None if is_quick else self._pace.average(job.task_type))
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(A_MOMENT, self._look)
 
@@ -103,7 +119,8 @@ class Lane:
             self._timer = asyncio.get_running_loop().call_later(left, self._look)
         else:
             execution.tell_start()
-            self.take_back()
+            if not self._look_ahead.given:
+                self._return_waiting()
 
     def _receive(self, message: Message) -> None:
         if not self._executions:
@@ -117,12 +134,21 @@ class Lane:
             if self._executions:
                 self._begin()
             else:
+                self._look_ahead.stop()
                 self.slot.busy = False
 
     def _slot_died(self, death: Death) -> None:
         executions, self._executions = self._executions, deque()
+        self._look_ahead.stop()
         self.slot.busy = False
         if executions:
             executions.popleft().slot_died(death)
         for execution in executions:
             execution.hand_back()
+
+    def _return_waiting(self) -> None:
+        orders = self.slot.orders.take_back()
+        if orders and len(orders) == len(self._executions):
+            self.slot.orders.put(orders.pop(0))  # it is its turn, however long the process takes to see that
+        for _ in orders:
+            self._executions.pop().hand_back()

@@ -92,5 +92,5 @@ class Lanes:
     def _loads(self) -> list[Load]:
         loads = [lane.load() for lane in self._open_lanes()]
         for load in loads:
-            load.most = self._most_held
+            load.most = min(load.most, self._most_held)
         return loads

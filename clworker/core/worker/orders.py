@@ -13,7 +13,7 @@ LARGEST = 8_192
 """Bytes of an order that can wait in the queue."""
 
 _BUFFER = 212_992
-"""Bytes asked for, which any Linux grants: more than a slot may hold orders of the largest size."""
+"""Bytes asked for, which any Linux grants: some twenty orders of the largest size, or dozens of usual ones."""
 
 _LARGE = {"type": "large"}
 
@@ -44,15 +44,15 @@ class OrderQueue:
         """Have the slot read the next order from its channel."""
         self._write_end.send(body_of(_LARGE))
 
-    def take_back(self) -> int:
-        """Remove what the slot has not taken, the latest orders; return how many there were."""
-        count = 0
+    def take_back(self) -> list[bytes]:
+        """Remove what the slot has not taken, the latest orders, and return it, oldest first."""
+        orders: list[bytes] = []
         try:
-            while self._read_end.recv(LARGEST, socket.MSG_DONTWAIT):
-                count += 1
+            while order := self._read_end.recv(LARGEST, socket.MSG_DONTWAIT):
+                orders.append(order)
         except OSError:
             pass
-        return count
+        return orders
 
     def close(self) -> None:
         """Close both ends; an idle slot then ends by itself."""

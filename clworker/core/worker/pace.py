@@ -16,8 +16,8 @@ QUICK = 0.005
 LONGEST_WAIT = 0.02
 """Seconds that a job may wait behind others in a slot."""
 
-MOST_HELD = 16
-"""Jobs that a slot may hold, the one that runs among them."""
+MOST_HELD = 64
+"""Jobs that a slot may hold, the one that runs among them: so many that a commit is paid by dozens of the shortest."""
 
 _WEIGHT = 0.2
 """Of the latest job in the average."""
@@ -33,6 +33,10 @@ class Pace:
         """Take the time of one job into account."""
         before = self._seconds.get(task_type, seconds)
         self._seconds[task_type] = before + _WEIGHT * (seconds - before)
+
+    def average(self, task_type: str) -> float | None:
+        """Return the seconds that jobs of a task have taken lately; None when nobody knows."""
+        return self._seconds.get(task_type)
 
     def expected(self, job: ComputeJob) -> float | None:
         """Return the seconds that a job will take if it is quick; None when it is not, or nobody knows.
@@ -50,11 +54,15 @@ class Load:
     count: int = 0
     seconds: float | None = 0.0
     most: int = MOST_HELD
+    ends_soon: bool = False
+    """Whether the only job is about to end, so that the next may be there already, quick or not."""
 
-    def takes(self, seconds: float | None) -> bool:
-        """Tell whether it may take one more job of this expected time."""
+    def takes(self, seconds: float | None, *, tried: bool = False) -> bool:
+        """Tell whether it may take one more job of this expected time; ``tried`` if it was before, and failed."""
         if self.count == 0:
             return True
+        if self._has_room_for_any:
+            return not tried
         return (
             seconds is not None
             and self.seconds is not None
@@ -70,7 +78,13 @@ class Load:
     @property
     def room(self) -> int:
         """How many more it could take at the most."""
+        if self._has_room_for_any:
+            return 1
         return 0 if self.seconds is None else self.most - self.count
+
+    @property
+    def _has_room_for_any(self) -> bool:
+        return self.ends_soon and self.count == 1 and self.most > 1
 
 
 def share_out(jobs: Sequence[ComputeJob], loads: Sequence[Load], pace: Pace) -> list[int]:
@@ -81,7 +95,7 @@ def share_out(jobs: Sequence[ComputeJob], loads: Sequence[Load], pace: Pace) -> 
     takers: list[int] = []
     for job in jobs:
         seconds = pace.expected(job)
-        able = [number for number, load in enumerate(loads) if load.takes(seconds)]
+        able = [number for number, load in enumerate(loads) if load.takes(seconds, tried=job.retry_count > 0)]
         if not able:
             break
         taker = min(able, key=lambda number: (loads[number].count, number))

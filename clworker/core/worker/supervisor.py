@@ -62,11 +62,12 @@ class ComputeWorker:
         self._wakeup = WakeUp()
         self._service = ServiceManager(settings.notify_socket)
         self._desk = Desk(around.store, around.ledger, identity.instance.instance, identity.task_types)
-        self._desk.on_matter = self._wakeup.set
+        self._desk.ask = self._wakeup.set
         self._lanes = Lanes(pool, around, self._desk)
         self._announcer = Announcer(around.broadcaster, settings.worker_id, identity.task_types, self._idle_count)
         self._failure: BaseException | None = None
         self._freed: list[ComputeJob] = []
+        self._may_still_be_seen = False
         self._call = around.ledger.call
 
     async def __aenter__(self) -> "ComputeWorker":
@@ -85,7 +86,9 @@ class ComputeWorker:
         return self
 
     async def __aexit__(self, *_failure: object) -> None:
-        """Note the end of this instance, unless a claim of it is left for a rescuer."""
+        """Note the end of this instance, unless something of it is left for a rescuer."""
+        if self._may_still_be_seen:
+            return  # registered and dead: whoever sees that will remove the message once the broker is back
         try:
             ended = await self._call(self._around.store.instances.end, self._identity.instance.instance)
         except DatabaseTrouble as failure:
@@ -194,7 +197,8 @@ class ComputeWorker:
         _log.info("worker started", tasks=list(self._identity.task_types), slots=self._around.settings.concurrency)
 
     async def _disappear(self) -> None:
-        if not await asyncio.to_thread(self._around.broadcaster.clear_retained):
+        self._may_still_be_seen = not await asyncio.to_thread(self._around.broadcaster.clear_retained)
+        if self._may_still_be_seen:
             _log.warning("the broker has not confirmed that the worker's message is removed")
 
     async def _work(self) -> None:

@@ -1,9 +1,7 @@
 """What a task gets to see of a job's files, and the way back from there to the real names."""
 
 import os
-import re
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -57,19 +55,21 @@ class Workspace:
     def restore(self, value: Any) -> Any:
         """Put the real paths back into whatever the task said."""
         if isinstance(value, str):
-            return self._handed.sub(lambda found: self._restorations[found[0]], value)
+            return self._restored(value)
         if isinstance(value, dict):
             return {self.restore(key): self.restore(inner) for key, inner in value.items()}
         if isinstance(value, (list, tuple)):
             return [self.restore(inner) for inner in value]
         return value
 
-    @cached_property
-    def _handed(self) -> re.Pattern[str]:
-        longest_first = sorted(self._restorations, key=len, reverse=True)
-        # A number must end where it ends: what is behind /proc/1/fd/7 is not behind /proc/1/fd/71.
-        patterns = [re.escape(path) + r"(?!\d)" * path[-1].isdigit() for path in longest_first]
-        return re.compile("|".join(patterns) or "(?!)")
+    def _restored(self, text: str) -> str:
+        """Put the real paths into one text. A regular expression of them all takes a millisecond to make."""
+        restored, begin = "", 0
+        while found := [(at, -len(path), path) for path in self._restorations if (at := _find(path, text, begin)) >= 0]:
+            at, _, path = min(found)  # the first, and of those that begin there the longest
+            restored += text[begin:at] + self._restorations[path]
+            begin = at + len(path)
+        return restored + text[begin:]
 
     def keep(self) -> list[str]:
         """Sync the outputs and leave them for the supervisor; return names of unexpected files.
@@ -124,3 +124,11 @@ class Workspace:
     def _close_inputs(self) -> None:
         while self._fds:
             os.close(self._fds.pop())
+
+
+def _find(path: str, text: str, begin: int) -> int:
+    """Return where a path stands in a text, or -1. A number must end where it ends: fd/7 is no part of fd/71."""
+    at = text.find(path, begin)
+    while at >= 0 and path[-1].isdigit() and text[at + len(path) : at + len(path) + 1].isdigit():
+        at = text.find(path, at + 1)
+    return at

@@ -37,7 +37,7 @@ def test_orders_are_taken_in_their_order_and_the_rest_can_be_taken_back() -> Non
         for number in range(5):
             assert ends.queue.put(body_of(order(number)))
         assert [ends.inbox.receive(), ends.inbox.receive()] == [order(0), order(1)]
-        assert (ends.queue.take_back(), ends.queue.take_back()) == (3, 0)
+        assert (len(ends.queue.take_back()), ends.queue.take_back()) == (3, [])
         assert ends.queue.put(body_of(order(5)))
         assert ends.inbox.receive() == order(5)
 
@@ -49,7 +49,7 @@ def test_a_queue_that_is_full_says_so_and_keeps_what_it_has() -> None:
         while ends.queue.put(filled):
             count += 1
         assert 4 <= count < 10_000
-        assert ends.queue.take_back() == count
+        assert len(ends.queue.take_back()) == count
 
 
 @pytest.mark.parametrize("size", [LARGEST, 5_000_000])

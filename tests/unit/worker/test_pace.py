@@ -31,7 +31,7 @@ def shared(pace: Pace, wanted: list[ComputeJob], slots: int) -> list[int]:
 
 @pytest.mark.parametrize(("task", "held"), [("instant", MOST_HELD), ("quick", 5), ("slow", 1), ("unknown", 1)])
 def test_a_slot_holds_as_many_as_are_over_in_a_moment(pace: Pace, task: str, held: int) -> None:
-    assert shared(pace, jobs(*[task] * 20), 1) == [0] * held
+    assert shared(pace, jobs(*[task] * (MOST_HELD + 10)), 1) == [0] * held
 
 
 def test_a_job_that_was_tried_before_runs_alone(pace: Pace) -> None:
@@ -54,6 +54,19 @@ def test_a_slow_one_behind_which_nobody_waits_takes_nothing_more(pace: Pace) -> 
     load = Load()
     load.add(pace.expected(slow))
     assert (load.room, share_out(jobs("instant"), [load], pace)) == (0, [])
+
+
+@pytest.mark.parametrize("running", ["slow", "unknown"])
+def test_one_that_ends_soon_takes_one_more_of_any_task_but_none_that_was_tried(pace: Pace, running: str) -> None:
+    def load(most: int = MOST_HELD) -> Load:
+        ending = Load(ends_soon=True, most=most)
+        ending.add(pace.expected(jobs(running)[0]))
+        return ending
+
+    assert load().room == 1
+    assert share_out(jobs("slow", "instant"), [load()], pace) == [0]
+    assert share_out(jobs("instant", retry_count=1), [load()], pace) == []
+    assert (load(most=1).room, share_out(jobs("instant"), [load(most=1)], pace)) == (0, [])
 
 
 def test_the_average_follows_what_is_measured() -> None:
