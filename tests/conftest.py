@@ -79,7 +79,9 @@ def postgresql() -> Iterator[Emptied]:
     """One PostgreSQL for all tests, with databases that are emptied for each."""
     server = Server()
     try:
-        yield Emptied(server.start())
+        emptied = Emptied(server.start())
+        yield emptied
+        emptied.close()
     finally:
         server.remove()
 

@@ -72,7 +72,7 @@ def bench(request: pytest.FixtureRequest, database: Path) -> Iterator[Bench]:
     generation = str(request.param).removeprefix("postgresql-")
     if generation != request.param:
         postgresql: Emptied = request.getfixturevalue("postgresql")
-        yield from _bench(postgresql.place(generation, database), generation)
+        yield _server_bench(postgresql, generation, database)
         return
     if generation != "own":
         databases.create(database, generation)
@@ -88,9 +88,9 @@ def file_bench(request: pytest.FixtureRequest, database: Path) -> Iterator[Bench
 
 
 @pytest.fixture(params=SERVER_KINDS)
-def server_bench(request: pytest.FixtureRequest, postgresql: Emptied, database: Path) -> Iterator[Bench]:
+def server_bench(request: pytest.FixtureRequest, postgresql: Emptied, database: Path) -> Bench:
     """A store over each kind of PostgreSQL database, for what only such a one does."""
-    yield from _bench(postgresql.place(request.param, database), request.param)
+    return _server_bench(postgresql, request.param, database)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -100,6 +100,11 @@ def place(request: pytest.FixtureRequest, database: Path) -> Place:
         return database
     postgresql: Emptied = request.getfixturevalue("postgresql")
     return postgresql.place("own", database)
+
+
+def _server_bench(postgresql: Emptied, generation: str, home: Path) -> Bench:
+    place = postgresql.place(generation, home)
+    return Bench(postgresql.store(place), place, generation)
 
 
 def _bench(place: Place, generation: str) -> Iterator[Bench]:

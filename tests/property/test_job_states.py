@@ -407,7 +407,7 @@ class JobStates(RuleBasedStateMachine):
 
 def test_jobs_go_the_same_ways_over_postgresql(postgresql: Emptied) -> None:
     machine = type("Machine", (JobStates,), {"generation": "current", "server": postgresql})
-    run_state_machine_as_test(machine, settings=settings(max_examples=10, stateful_step_count=30))
+    run_state_machine_as_test(machine, settings=settings(max_examples=6, stateful_step_count=30))
 
 
 @pytest.mark.parametrize("generation", list(databases.GENERATIONS))

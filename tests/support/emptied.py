@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from clworker.core.store.store import Store
 from tests.support import databases
 from tests.support.postgres import Place, Server
 
@@ -12,6 +13,7 @@ class Emptied:
     def __init__(self, server: Server) -> None:
         self.server = server
         self._made: set[str] = set()
+        self._stores: dict[str, Store] = {}
         self._fresh = 0
 
     def place(self, generation: str, home: Path) -> Place:
@@ -23,6 +25,19 @@ class Emptied:
             self._make(place, f"kind_{generation}", generation)
             self._made.add(generation)
         return place
+
+    def store(self, place: Place) -> Store:
+        """Return a store over one of the emptied databases, opened once for all tests."""
+        if place.url not in self._stores:
+            self._stores[place.url] = databases.open_store(place)
+        store = self._stores[place.url]
+        store.database.home = place.home
+        return store
+
+    def close(self) -> None:
+        """Close what was opened."""
+        for store in self._stores.values():
+            store.close()
 
     def fresh(self, generation: str, home: Path) -> Place:
         """Return a new database, for what alters tables; ``own`` has none yet."""
