@@ -41,6 +41,11 @@ from clworker.core import app
     is_flag=True,
     help="End the worker that now has this name and return its jobs. [CLWORKER_TAKEOVER; off]",
 )
+@click.option(
+    "--http",
+    metavar="ADDR:PORT",
+    help="Serve health, metrics and a live page; a port alone is for this machine only. [CLWORKER_HTTP; off]",
+)
 @mqtt_options
 @click.pass_obj
 def run(invocation: Invocation, /, takeover: bool, allow_dir: tuple[str, ...], **options: str | None) -> None:
@@ -54,6 +59,7 @@ def run(invocation: Invocation, /, takeover: bool, allow_dir: tuple[str, ...], *
     Examples:
       clworker run --worker-id worker-1
       clworker run -w worker-2 -c 4 --tasks image_resize --time-limit 600
+      clworker run --http 9464
     """
     settings = invocation.settings(takeover="1" if takeover else None, allow_dir=joined_folders(allow_dir), **options)
     app.run_worker(settings)

@@ -16,6 +16,7 @@ from clworker.core.settings import Settings
 from clworker.core.store.filesystem import network_file_system
 from clworker.core.store.identity import Instance, InstanceLock, Role
 from clworker.core.tasks import process
+from clworker.core.web.listener import listen
 from clworker.core.worker import descendants
 from clworker.core.worker.signals import StopRequest, stop_requests
 from clworker.core.worker.slots import Nursery
@@ -66,6 +67,9 @@ async def ready_worker(settings: Settings, role: Role, stop: StopRequest) -> "As
     """
     instance = Instance.new(settings.worker_id, role, settings.heartbeat_interval)
     async with AsyncExitStack() as stack:
+        sock = None
+        if role is Role.RUN and settings.http is not None:
+            sock = stack.enter_context(listen(*settings.http))
         lock = stack.enter_context(InstanceLock(settings.database_path, instance))
         starting = asyncio.create_task(Nursery.start(settings, lock.fd))
         stack.push_async_callback(Nursery.stop, starting)
@@ -77,10 +81,16 @@ async def ready_worker(settings: Settings, role: Role, stop: StopRequest) -> "As
         from clworker.core.tasks.selection import select_types
         from clworker.core.worker.execution import Surroundings
         from clworker.core.worker.ledger import Ledger
+        from clworker.core.worker.observer import Unobserved
         from clworker.core.worker.pool import SlotPool
         from clworker.core.worker.supervisor import ComputeWorker, Identity
 
         structured_logs.configure(settings, worker_id=settings.worker_id)
+        web = None
+        if sock is not None:
+            from clworker.core.web.service import WebService
+
+            web = stack.enter_context(WebService(settings, sock))
         ledger = stack.enter_context(closing(Ledger()))
         store = await ledger.call(Store, settings.database_url, home=settings.database_path)
         stack.callback(store.close)
@@ -101,8 +111,18 @@ async def ready_worker(settings: Settings, role: Role, stop: StopRequest) -> "As
             descendants.end_all if role is Role.RUN else lambda: None,
         )
         stack.push_async_callback(pool.close)
-        around = Surroundings(settings, store, ledger, get_broadcaster(settings, client_id), lock)
-        yield ComputeWorker(around, identity, pool, stop)
+        around = Surroundings(
+            settings,
+            store,
+            ledger,
+            get_broadcaster(settings, client_id),
+            lock,
+            Unobserved() if web is None else web.observer,
+        )
+        worker = ComputeWorker(around, identity, pool, stop)
+        if web is not None:
+            web.watch(worker.situation, store, around.broadcaster)
+        yield worker
 
 
 def _warn_of_network(database_path: str) -> None:

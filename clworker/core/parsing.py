@@ -151,6 +151,21 @@ def host(text: str) -> str:
     return text
 
 
+def listen_address(text: str) -> tuple[str, int]:
+    """Parse ``ADDR:PORT`` to listen on; a port alone is one of this machine only, and port 0 any that is free."""
+    address, _, number = text.rpartition(":")
+    if address.startswith("[") and address.endswith("]"):
+        address = address[1:-1]
+    elif ":" in address:
+        raise ValueError("is no address with a port; write PORT, ADDR:PORT or [IPV6]:PORT")
+    if address:
+        host(address)
+    value = _whole_number(number, "an address with a port; write PORT, ADDR:PORT or [IPV6]:PORT")
+    if not 0 <= value <= 65_535:
+        raise ValueError("names no port between 0 and 65535")
+    return address or "127.0.0.1", value
+
+
 def user_name(text: str) -> str:
     """Parse a user name at the broker."""
     if not text.isprintable():

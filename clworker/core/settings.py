@@ -83,6 +83,8 @@ class Settings(TaskSettings, BrokerSettings):
     max_memory_per_slot_mib: int | None
     drain_timeout: float
     takeover: bool
+    http: tuple[str, int] | None
+    """Address and port to serve health, metrics and the page on; port 0 is any that is free."""
     notify_socket: str | None
     watchdog_interval: float | None
 
@@ -253,6 +255,7 @@ def _worker(reader: _Reader) -> dict[str, Any]:
         "max_memory_per_slot_mib": own("max_memory_per_slot", parsing.mebibytes, None),
         "drain_timeout": own("drain_timeout", parsing.seconds, 30.0),
         "takeover": own("takeover", parsing.switch, False),
+        "http": own("http", parsing.listen_address, None),
     }
 
 

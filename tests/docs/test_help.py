@@ -105,6 +105,7 @@ def test_the_settings_know_the_variables_of_options() -> None:
         "max_memory_per_slot": "CLWORKER_MAX_MEMORY_PER_SLOT",
         "drain_timeout": "CLWORKER_DRAIN_TIMEOUT",
         "takeover": "CLWORKER_TAKEOVER",
+        "http": "CLWORKER_HTTP",
         "mqtt_user": "CLWORKER_MQTT_USER",
         "mqtt_password_file": "CLWORKER_MQTT_PASSWORD_FILE",
         "mqtt_ca": "CLWORKER_MQTT_CA",

@@ -142,6 +142,14 @@ def test_statistics_are_of_indexes_alone_but_for_the_sample(store: Store) -> Non
     assert finished and all("clworker_jobs_finished" in step for step in finished)
 
 
+def test_an_overview_scans_the_queue_alone_and_sorts_no_failures(store: Store) -> None:
+    with explained(store) as plans:
+        store.overviews.take()
+    assert scans(plans) == {"SCAN jobs USING INDEX clworker_jobs_queue"}
+    finished = [step for statement, plan in plans.items() if "status IN" in statement for step in plan]
+    assert finished and all("clworker_jobs_finished" in step for step in finished)
+
+
 @pytest.mark.parametrize("status", ["completed", "error", "queued"])
 def test_a_list_of_one_status_sorts_nothing(store: Store, monkeypatch: pytest.MonkeyPatch, status: str) -> None:
     monkeypatch.setattr(jobs, "_FEW", 10)

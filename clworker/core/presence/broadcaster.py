@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from clworker.core.presence.messages import Capability, JobEvent
-from clworker.core.presence.port import Broadcaster, Presence
+from clworker.core.presence.port import Broadcaster, Presence, Standing
 from clworker.core.settings import BrokerSettings
 
 if TYPE_CHECKING:
@@ -42,6 +42,10 @@ class NoopBroadcaster:
         done = threading.Event()
         done.set()
         return done
+
+    def standing(self) -> Standing | None:
+        """There is no broker."""
+        return None
 
     def close(self) -> None:
         """Do nothing."""
@@ -81,6 +85,11 @@ class MqttBroadcaster:
     def clear_retained_of(self, worker_id: str, still_gone: Callable[[], bool]) -> threading.Event:
         """Hand the removal to the link."""
         return self._connected().clear(self._settings.capability_topic(worker_id), still_gone).acknowledged
+
+    def standing(self) -> Standing | None:
+        """Ask the link, if there is one already."""
+        link = self._link
+        return Standing(connected=False) if link is None else Standing(link.connected.is_set(), link.trouble)
 
     def close(self) -> None:
         """Give the broker until ``PATIENCE`` seconds after the start to acknowledge, then leave."""

@@ -117,6 +117,11 @@ class MqttLink:
         """Whether the last try to connect, or the connection, has failed."""
         return self._trouble is not None
 
+    @property
+    def trouble(self) -> str | None:
+        """Why the last try to connect, or the connection, has failed; None while all is well."""
+        return self._trouble
+
     def note_trouble(self, reason: str, failure: Exception | None = None) -> None:
         """Log a trouble once, until it changes or ends."""
         if reason != self._trouble and not self._closing.is_set():

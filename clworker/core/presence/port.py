@@ -19,6 +19,15 @@ class Presence:
     """Asked before each connect; False means that the name belongs to another now."""
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How the connection to the broker is."""
+
+    connected: bool
+    reason: str | None = None
+    """Why there is no connection, as far as that is known."""
+
+
 class Broadcaster(Protocol):
     """Tells the other programs about jobs and a worker. No method raises because of the broker."""
 
@@ -40,6 +49,9 @@ class Broadcaster(Protocol):
         ``still_gone`` is asked in the broadcaster's thread just before. Never blocks; the
         event is set once nothing is left to remove.
         """
+
+    def standing(self) -> Standing | None:
+        """Return how the connection is; None where there is none to have. From any thread; never blocks."""
 
     def close(self) -> None:
         """Wait a moment for what is on its way, then disconnect. Safe to call twice."""

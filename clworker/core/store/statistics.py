@@ -62,7 +62,7 @@ class Statistics:
         """Yield each task type, how many of its jobs have this status, and when the oldest queued one was created."""
         columns = self._jobs.columns
         if status == _QUEUED:
-            yield from _queued(connection, since_ms, task_type)
+            yield from queued_by_task(connection, since_ms, task_type)
             return
         tasks = (
             [task_type]
@@ -94,9 +94,10 @@ class Statistics:
         ]
 
 
-def _queued(
-    connection: sa.Connection, since_ms: int | None, task_type: str | None
+def queued_by_task(
+    connection: sa.Connection, since_ms: int | None = None, task_type: str | None = None
 ) -> Iterator[tuple[str, int, int | None]]:
+    """Yield each task type that waits, how many of its jobs do, and when the oldest of them was created."""
     task: sa.ColumnElement[Any] = sa.literal_column("task_type")
     created: sa.ColumnElement[Any] = sa.literal_column("created_at", sa.BigInteger)
     query = (

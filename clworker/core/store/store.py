@@ -9,6 +9,7 @@ from clworker.core.store.database import BUSY_TIMEOUT
 from clworker.core.store.instances import Instances
 from clworker.core.store.jobs import Jobs
 from clworker.core.store.opening import open_database
+from clworker.core.store.overview import Overviews
 from clworker.core.store.purges import Purges
 from clworker.core.store.rescues import Rescues
 from clworker.core.store.schema import open_schema
@@ -36,6 +37,7 @@ class Store:
         self.care = Care(self.database, table)
         self.purges = Purges(self.database, table)
         self.statistics = Statistics(self.database, table)
+        self.overviews = Overviews(self.database, table)
         self.instances = Instances(self.database)
 
     def watch_changes(self) -> Changes:

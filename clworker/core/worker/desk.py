@@ -60,6 +60,11 @@ class Desk:
         return self._outage.lasts
 
     @property
+    def fault(self) -> str | None:
+        """Why the database was out of reach at the last try."""
+        return self._outage.latest
+
+    @property
     def pause(self) -> float:
         """Seconds to wait before the next try."""
         return _PAUSES[min(self._failures, len(_PAUSES)) - 1]

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -21,9 +21,11 @@ from clworker.core.tasks.messages import one_line
 from clworker.core.worker.desk import Desk, Matter
 from clworker.core.worker.ledger import Ledger
 from clworker.core.worker.limits import Exceeded, first_exceeded
+from clworker.core.worker.observer import Observer, Unobserved
 from clworker.core.worker.outputs import Placement
 from clworker.core.worker.progress import ProgressWriter
 from clworker.core.worker.reports import relay
+from clworker.core.worker.situation import RunningJob
 from clworker.core.worker.slots import Slot
 
 _log = structlog.get_logger("clworker.worker")
@@ -38,6 +40,7 @@ class Surroundings:
     ledger: Ledger
     broadcaster: Broadcaster
     lock: InstanceLock
+    observer: Observer = field(default_factory=Unobserved)
 
     def tell_state(self, job: ComputeJob) -> None:
         """Publish the state that a job has come into."""
@@ -56,6 +59,7 @@ class Execution:
         self.began: float | None = None
         """When it became the slot's turn, on the monotonic clock."""
         self.answered = False
+        self._seconds = 0.0
         self._slot = slot
         self._around = around
         self._desk = desk
@@ -83,6 +87,12 @@ class Execution:
     def is_long(self) -> bool:
         """Whether it has been running for more than a moment, whatever was expected of it."""
         return self._told
+
+    @property
+    def state(self) -> RunningJob:
+        """How far it is."""
+        seconds = 0.0 if self.began is None else time.monotonic() - self.began
+        return RunningJob(self.claim.job_id, self.claim.job.task_type, self._progress, seconds)
 
     def begin(self, *, is_quick: bool) -> None:
         """The slot has nothing else to do from now on. Of jobs that are quick only the outcome is logged."""
@@ -198,6 +208,8 @@ class Execution:
         return outcome
 
     def _settle(self, conclude: Callable[[], Ending]) -> None:
+        if self.began is not None:
+            self._seconds = time.monotonic() - self.began
         if self._limits is not None:
             self._limits.cancel()
         if self._progress_writer is not None:
@@ -208,12 +220,18 @@ class Execution:
     def _settled(self, result: Ending | ClaimLost | DatabaseTrouble) -> None:
         context = {"attempt": self.claim.attempt, **self._context}
         if isinstance(result, ClaimLost):
+            self._around.observer.claim_lost(self.claim)
             _log.warning("claim lost; the attempt is not recorded", reason=str(result), **context)
         elif isinstance(result, DatabaseTrouble):
             _log.error("the end of a job could not be recorded", reason=str(result), **context)
         elif isinstance(result, Return):
             self._returned(result, context)
-        elif result.status is ComputeJobStatus.COMPLETED:
+        else:
+            self._decided(result, context)
+
+    def _decided(self, result: Outcome, context: dict[str, Any]) -> None:
+        self._around.observer.job_ended(self.claim, result, self._seconds)
+        if result.status is ComputeJobStatus.COMPLETED:
             _log.info("job completed", **context)
             self._around.publish(self.claim.job_id, result.status, 100)
         else:
@@ -224,6 +242,7 @@ class Execution:
         if result.cause is Cause.NEVER_STARTED and result.death is None:
             _log.debug("job returned to the queue, unstarted", **context)
             return
+        self._around.observer.job_returned(self.claim, result.cause)
         how = {"death": str(result.death)} if result.death else {}
         _log.warning("job returned to the queue", cause=str(result.cause), counted=result.counted, **how, **context)
         self._around.publish(self.claim.job_id, ComputeJobStatus.QUEUED, 0)

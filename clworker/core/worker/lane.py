@@ -12,6 +12,7 @@ from clworker.core.worker.execution import Execution, Surroundings
 from clworker.core.worker.lookahead import LookAhead
 from clworker.core.worker.orders import LARGEST
 from clworker.core.worker.pace import MOST_HELD, Load, Pace
+from clworker.core.worker.situation import SlotState
 from clworker.core.worker.slots import Slot
 
 A_MOMENT = 0.02
@@ -37,6 +38,11 @@ class Lane:
     def is_idle(self) -> bool:
         """Whether nothing runs or waits here."""
         return not self._executions
+
+    @property
+    def state(self) -> SlotState:
+        """The slot's process, and what it is at."""
+        return SlotState(self.slot.pid, self._executions[0].state if self._executions else None)
 
     @property
     def tokens(self) -> Sequence[str]:

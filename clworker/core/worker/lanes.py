@@ -1,11 +1,14 @@
 """All slots of a worker with what runs in them, and the sharing out of jobs among them."""
 
+import asyncio
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import zip_longest
 
 import structlog
 
+from clworker.core.errors import StoreUnavailable
 from clworker.core.models import Claim, ComputeJob
 from clworker.core.store.queue import Choice
 from clworker.core.worker.desk import Desk
@@ -13,6 +16,10 @@ from clworker.core.worker.execution import Surroundings
 from clworker.core.worker.lane import Lane
 from clworker.core.worker.pace import MOST_HELD, Load, Pace, share_out
 from clworker.core.worker.pool import SlotPool
+from clworker.core.worker.situation import SlotState
+
+CLAIMS_CHECKED_EVERY = 0.5
+"""Seconds between two looks for claims that somebody has taken from us."""
 
 _log = structlog.get_logger("clworker.worker")
 
@@ -46,6 +53,11 @@ class Lanes:
         return len(self._pool.idle)
 
     @property
+    def states(self) -> list[SlotState]:
+        """Every slot, and what it is at."""
+        return [lane.state for lane in self._lanes]
+
+    @property
     def are_idle(self) -> bool:
         """Whether nothing runs or waits."""
         return all(lane.is_idle for lane in self._lanes)
@@ -74,6 +86,16 @@ class Lanes:
                 self._lanes[0].hand_back(claim)
             else:
                 lanes[taker].hand(claim)
+
+    async def watch_claims(self, instance: str) -> None:
+        """End what runs without a claim, for ever: rescued, cancelled, reset or deleted by somebody."""
+        store, call = self._around.store, self._around.ledger.call
+        while True:
+            await asyncio.sleep(CLAIMS_CHECKED_EVERY)
+            tokens = self.tokens
+            if tokens:
+                with suppress(StoreUnavailable):
+                    self.lose(tokens - await call(store.claims.held, instance))
 
     def lose(self, tokens: Collection[str]) -> None:
         """End the jobs of claims that are gone."""

@@ -16,6 +16,8 @@ class Outage:
         self._fields = fields
         self._reasons: set[str] = set()
         self._failures = 0
+        self.latest: str | None = None
+        """Why the last try failed; None when it did not."""
 
     @property
     def lasts(self) -> bool:
@@ -25,6 +27,7 @@ class Outage:
     def failed(self, reason: str) -> None:
         """Note a try that failed; a reason that is new in this stretch is logged."""
         self._failures += 1
+        self.latest = reason
         if reason not in self._reasons:
             self._reasons.add(reason)
             _log.warning(self._event, **self._fields, reason=reason)
@@ -34,4 +37,5 @@ class Outage:
         if self._reasons:
             _log.info("database is back", **self._fields, failures=self._failures)
         self._reasons.clear()
+        self.latest = None
         self._failures = 0

@@ -34,6 +34,11 @@ class SlotPool:
         return self._slots
 
     @property
+    def plugins_alive(self) -> bool:
+        """Whether there is the process that holds the plugins, without which no slot can be replaced."""
+        return not self._nursery.has_died
+
+    @property
     def idle(self) -> list[Slot]:
         """The slots that could take a job now."""
         return [slot for slot in self._slots if not slot.busy and not slot.is_gone]

@@ -68,6 +68,7 @@ class Rescuer:
                 host=record.host,
                 proof="lock" if silent_at is None else "heartbeats",
             )
+            self._around.observer.job_rescued()
             self._around.tell_state(job)
         await self._call(self.clear_up_after, record.instance)
 

@@ -32,10 +32,8 @@ from clworker.core.worker.pool import SlotPool
 from clworker.core.worker.rescuer import Rescuer
 from clworker.core.worker.service import ServiceManager
 from clworker.core.worker.signals import StopRequest
+from clworker.core.worker.situation import Phase, Situation
 from clworker.core.worker.wakeup import WakeUp, watch_changes
-
-CLAIMS_CHECKED_EVERY = 0.5
-"""Seconds between two looks for claims that somebody has taken from us."""
 
 _PAUSE_AFTER_DEATH = 0.5
 _log = structlog.get_logger("clworker.worker")
@@ -67,6 +65,7 @@ class ComputeWorker:
         self._announcer = Announcer(around.broadcaster, settings.worker_id, identity.task_types, self._idle_count)
         self._failure: BaseException | None = None
         self._freed: list[ComputeJob] = []
+        self._appeared = False
         self._may_still_be_seen = False
         self._call = around.ledger.call
 
@@ -120,7 +119,8 @@ class ComputeWorker:
             await rescuer.finish()
             return None
         self._lanes.hand_out(claims)
-        async with self._background([self._membership.beat(), self._watch_claims(), self._return_jobs_after_signal()]):
+        duties = [self._membership.beat(), self._lanes.watch_claims(instance), self._return_jobs_after_signal()]
+        async with self._background(duties):
             await self._settle_all()
         await rescuer.finish()
         job = await self._call(store.jobs.get, claims[0].job_id)
@@ -153,12 +153,18 @@ class ComputeWorker:
         if stop.second.is_set() and stop.signal_number is not None:
             raise Interrupted(stop.signal_number, f"stopped by a second {signal_name(stop.signal_number)}")
 
+    def situation(self) -> Situation:
+        """Return how this worker stands at this moment. In the event loop's thread."""
+        phase = Phase.DRAINING if self._is_stopping() else Phase.WORKING if self._appeared else Phase.STARTING
+        types = self._identity.task_types
+        return Situation(phase, types, self._lanes.states, self._desk.fault, self._pool.plugins_alive)
+
     def _duties(self, changes: Changes) -> Iterator[Coroutine[Any, Any, None]]:
         settings = self._around.settings
         yield self._announcer.run(settings.heartbeat_interval)
         yield self._membership.beat()
         yield self._membership.watch()
-        yield self._watch_claims()
+        yield self._lanes.watch_claims(self._identity.instance.instance)
         yield watch_changes(changes, self._wakeup)
         yield self._wake_after(self._stop.first)
         yield self._wake_after(self._membership.taken_over)
@@ -194,6 +200,7 @@ class ComputeWorker:
         for job in self._freed:  # told only now, since the first message connects and a Will must come before
             self._around.tell_state(job)
         await self._service.ready()
+        self._appeared = True
         _log.info("worker started", tasks=list(self._identity.task_types), slots=self._around.settings.concurrency)
 
     async def _disappear(self) -> None:
@@ -268,16 +275,6 @@ class ComputeWorker:
 
     def _is_stopping(self) -> bool:
         return self._stop.first.is_set() or self._membership.taken_over.is_set()
-
-    async def _watch_claims(self) -> None:
-        """End what runs without a claim, for ever: rescued, cancelled, reset or deleted by somebody."""
-        while True:
-            await asyncio.sleep(CLAIMS_CHECKED_EVERY)
-            tokens = self._lanes.tokens
-            if tokens:
-                with suppress(StoreUnavailable):
-                    held = await self._call(self._around.store.claims.held, self._identity.instance.instance)
-                    self._lanes.lose(tokens - held)
 
     async def _wake_after(self, event: asyncio.Event) -> None:
         await event.wait()

@@ -18,7 +18,18 @@ from tests.support.plugins import PluginFolder
 from tests.support.program import Program
 
 COMMANDS = dict(all_commands())
-HEAVY = {"sqlalchemy", "psycopg", "paho", "PIL", "pydantic", "cl_ml_tools", "structlog", "tabulate", "plugin_spy"}
+HEAVY = {
+    "sqlalchemy",
+    "psycopg",
+    "paho",
+    "PIL",
+    "pydantic",
+    "cl_ml_tools",
+    "structlog",
+    "tabulate",
+    "prometheus_client",
+    "plugin_spy",
+}
 REPORTING = """
 import atexit, sys
 atexit.register(lambda: print("\\nIMPORTED", *{name.partition(".")[0] for name in sys.modules}, file=sys.stderr))
