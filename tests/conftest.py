@@ -12,9 +12,11 @@ from clworker.core.store.store import Store
 from tests.support import databases
 from tests.support.bench import Bench
 from tests.support.broker import Broker
+from tests.support.emptied import Emptied
 from tests.support.in_process import InProcess
 from tests.support.photos import photo
 from tests.support.plugins import PluginFolder
+from tests.support.postgres import Place, Server
 from tests.support.program import Program
 from tests.support.worker import StartWorker
 
@@ -70,6 +72,26 @@ def store(database: Path) -> Iterator[Store]:
     opened = Store(f"sqlite:///{database}")
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Emptied]:
+    """One PostgreSQL for all tests, with databases that are emptied for each."""
+    server = Server()
+    try:
+        emptied = Emptied(server.start())
+        yield emptied
+        emptied.close()
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+def server_place(postgresql: Emptied, program: Program) -> Place:
+    """A new database of the server, which the program is told to use."""
+    place = postgresql.fresh("own", program.server_dir / "media_store.db")
+    program.environ["DATABASE_URL"] = place.url
+    return place
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ def open_store(settings: Settings) -> Iterator[Store]:
     """Open the database for the time of the block. Raises StoreUnavailable and SchemaMismatch."""
     from clworker.core.store.store import Store
 
-    store = Store(settings.database_url)
+    store = Store(settings.database_url, home=settings.database_path)
     try:
         yield store
     finally:
@@ -370,7 +370,7 @@ def _names_with_locks() -> set[str]:
         return set()
     try:
         settings = load_settings({})
-        if not settings.database_path.exists():
+        if settings.database_is_file and not settings.database_path.exists():
             return set()
         with open_store(settings) as store:
             return {record.worker_id for record in store.instances.live() if record.alive and record.role == Role.RUN}

@@ -31,7 +31,7 @@ class JobClient:
     def __init__(self, settings: Settings) -> None:
         """Open the database. Raises StoreUnavailable and SchemaMismatch."""
         self._settings = settings
-        self._store = Store(settings.database_url)
+        self._store = Store(settings.database_url, home=settings.database_path)
         self._broadcaster = open_broadcaster(settings)
         self._publishing = Lock()
         # One thread for all that the plugins are asked: their process is killed when the thread that
@@ -91,7 +91,7 @@ class JobClient:
         """
         deadline = None if timeout is None else monotonic() + timeout
         # A store of its own: a watch may last for hours, and takes nothing from the others' connections.
-        with closing(Store(self._settings.database_url)) as store:
+        with closing(Store(self._settings.database_url, home=self._settings.database_path)) as store:
             _see_that_it_is(store.jobs.get(job_id), job_id)
             with closing(Watch(store, job_id, 1)) as watch:
                 while True:

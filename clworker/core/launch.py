@@ -93,9 +93,10 @@ async def ready_worker(settings: Settings, role: Role, stop: StopRequest) -> "As
 
             web = stack.enter_context(WebService(settings, sock))
         ledger = stack.enter_context(closing(Ledger()))
-        store = await ledger.call(Store, settings.database_url)
+        store = await ledger.call(Store, settings.database_url, home=settings.database_path)
         stack.callback(store.close)
-        _warn_of_network(store.database.path)
+        if settings.database_is_file:
+            _warn_of_network(str(settings.database_path))
         # Only a worker that stays has a stable client id: of that there may be one at a time.
         client_id = f"clworker-{settings.worker_id}" if role is Role.RUN else None
         stack.callback(shutdown_broadcaster)

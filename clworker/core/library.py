@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
@@ -98,7 +97,7 @@ class SQLAlchemyJobRepository:
     def _registered(self) -> Instance:
         if self._instance is None:
             instance = Instance.new(self._worker_id, Role.LIBRARY, _HEARTBEAT_INTERVAL)
-            self._lock = InstanceLock(Path(self._store.database.path), instance)
+            self._lock = InstanceLock(self._store.database.home, instance)
             self._store.instances.register(instance, self._lock.file)
             self._instance = instance
             self._closed.clear()

@@ -185,15 +185,19 @@ def topic(text: str) -> str:
 
 
 def database_url(text: str) -> str:
-    """Parse a SQLAlchemy URL of a SQLite file; driver spellings such as ``+aiosqlite`` are ours too."""
+    """Parse a SQLAlchemy URL of SQLite or PostgreSQL; ``+aiosqlite``, ``+asyncpg`` and the like are ours too."""
     scheme, separator, rest = text.partition("://")
     if not separator:
-        raise ValueError("is no database URL; write sqlite:////absolute/path/media_store.db")
-    dialect = scheme.partition("+")[0]
-    if dialect in ("postgresql", "postgres"):
-        raise ValueError("names PostgreSQL, which this version does not support yet; use a sqlite:/// URL")
-    if dialect != "sqlite":
-        raise ValueError("is of no supported database; use a sqlite:/// URL")
+        raise ValueError("is no database URL; write sqlite:////absolute/path/media_store.db or postgresql://…")
+    match scheme.partition("+")[0]:
+        case "sqlite":
+            return _sqlite_url(rest)
+        case "postgresql" | "postgres":
+            return _postgresql_url(rest)
+    raise ValueError("is of no supported database; use a sqlite:/// or a postgresql:// URL")
+
+
+def _sqlite_url(rest: str) -> str:
     url = f"sqlite://{rest}"
     path = sqlite_path(url)
     if not path or path == ":memory:":
@@ -203,6 +207,26 @@ def database_url(text: str) -> str:
     if os.path.isdir(path):
         raise ValueError("names a folder, not a database file")
     return url
+
+
+def _postgresql_url(rest: str) -> str:
+    where, _, query = rest.partition("?")
+    server, _, name = where.rpartition("/")
+    if (not server and "/" not in where) or not name or "/" in server:
+        raise ValueError("names no database; write postgresql://user:password@host/database")
+    if not rest.isprintable() or " " in rest or "#" in rest:
+        raise ValueError("is not understood; in a password write special characters as %23, %2F, %40 and the like")
+    port = re.search(r":([^:\]]*)$", server.rpartition("@")[2])
+    if port and port[1] and not (port[1].isdecimal() and 1 <= int(port[1]) <= 65_535):
+        raise ValueError("names a port that is not between 1 and 65535")
+    # asyncpg's word for what libpq, and so our driver, calls sslmode.
+    query = re.sub(r"(?<![^&])ssl=", "sslmode=", query)
+    return f"postgresql://{where}?{query}" if query else f"postgresql://{where}"
+
+
+def is_file_database(url: str) -> bool:
+    """Tell whether a database URL names a file of this machine rather than a server."""
+    return url.startswith("sqlite:")
 
 
 def sqlite_path(url: str) -> str:

@@ -90,8 +90,15 @@ class Settings(TaskSettings, BrokerSettings):
     watchdog_interval: float | None
 
     @property
+    def database_is_file(self) -> bool:
+        """Whether the database is a file of this machine (SQLite) rather than a server's (PostgreSQL)."""
+        return parsing.is_file_database(self.database_url)
+
+    @property
     def database_path(self) -> Path:
-        """The file of the SQLite database."""
+        """The file of the SQLite database, or where it would be; lock files lie beside it."""
+        if not self.database_is_file:
+            return self.server_dir / "media_store.db"
         return Path(parsing.sqlite_path(self.database_url))
 
     @property
@@ -215,8 +222,11 @@ def has_server_dir(environ: Mapping[str, str] = os.environ) -> bool:
 def database_file(environ: Mapping[str, str] = os.environ) -> str | None:
     """Return the SQLite file that the variables name, if it is there; creates and raises nothing."""
     reader = _Reader({}, environ)
-    path = parsing.sqlite_path(_places(reader)["database_url"])
-    return None if reader.faults or not os.path.isfile(path) else path
+    url = _places(reader)["database_url"]
+    if reader.faults or not parsing.is_file_database(url):
+        return None
+    path = parsing.sqlite_path(url)
+    return path if os.path.isfile(path) else None
 
 
 def _places(reader: _Reader) -> dict[str, Any]:

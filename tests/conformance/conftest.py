@@ -1,4 +1,4 @@
-"""One suite over every kind of database: both generations made by hand, and the one clworker makes."""
+"""One suite over every kind of database, SQLite's and PostgreSQL's: both generations, and the one clworker makes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,17 +10,24 @@ from clworker.core.models import Claim, NewJob
 from clworker.core.store.store import Store
 from tests.support import databases
 from tests.support.clock import Clock, stopped_clock
+from tests.support.databases import Place
+from tests.support.emptied import Emptied
 
 TASK = "image_resize"
 
 
 @dataclass(frozen=True)
 class Bench:
-    """A store under test and the file that it works on."""
+    """A store under test and the place that it works on."""
 
     store: Store
-    path: Path
+    path: Place
     generation: str
+
+    @property
+    def home(self) -> Path:
+        """The path beside which lock files lie."""
+        return self.store.database.home
 
     @property
     def has_priority(self) -> bool:
@@ -52,13 +59,57 @@ class Bench:
         self.store.jobs.add(NewJob(job_id, TASK, {"width": 1}, priority, max_retries))
 
 
-@pytest.fixture(params=["own", *databases.GENERATIONS])
+KINDS = ("own", *databases.GENERATIONS)
+
+
+SERVER_KINDS = ("own", "first")
+"""There clworker makes just what others make by hand."""
+
+
+@pytest.fixture(params=[*KINDS, *(f"postgresql-{kind}" for kind in SERVER_KINDS)])
 def bench(request: pytest.FixtureRequest, database: Path) -> Iterator[Bench]:
     """A store over each kind of database."""
+    generation = str(request.param).removeprefix("postgresql-")
+    if generation != request.param:
+        postgresql: Emptied = request.getfixturevalue("postgresql")
+        yield _server_bench(postgresql, generation, database)
+        return
+    if generation != "own":
+        databases.create(database, generation)
+    yield from _bench(database, generation)
+
+
+@pytest.fixture(params=KINDS)
+def file_bench(request: pytest.FixtureRequest, database: Path) -> Iterator[Bench]:
+    """A store over each kind of SQLite database, for what only such a one does."""
     if request.param != "own":
         databases.create(database, request.param)
-    store = Store(f"sqlite:///{database}")
-    yield Bench(store, database, request.param)
+    yield from _bench(database, request.param)
+
+
+@pytest.fixture(params=SERVER_KINDS)
+def server_bench(request: pytest.FixtureRequest, postgresql: Emptied, database: Path) -> Bench:
+    """A store over each kind of PostgreSQL database, for what only such a one does."""
+    return _server_bench(postgresql, request.param, database)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, database: Path) -> Place:
+    """A place where there is no table yet, or none with anything in it."""
+    if request.param == "sqlite":
+        return database
+    postgresql: Emptied = request.getfixturevalue("postgresql")
+    return postgresql.place("own", database)
+
+
+def _server_bench(postgresql: Emptied, generation: str, home: Path) -> Bench:
+    place = postgresql.place(generation, home)
+    return Bench(postgresql.store(place), place, generation)
+
+
+def _bench(place: Place, generation: str) -> Iterator[Bench]:
+    store = databases.open_store(place)
+    yield Bench(store, place, generation)
     store.close()
 
 

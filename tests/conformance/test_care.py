@@ -192,7 +192,7 @@ def held_by_a_dead_worker(bench: Bench) -> Iterator[str]:
 @contextmanager
 def held_by_a_worker_elsewhere(bench: Bench) -> Iterator[str]:
     instance = new_instance("ann")
-    with InstanceLock(bench.path, instance) as lock:
+    with InstanceLock(bench.home, instance) as lock:
         bench.store.instances.register(instance, lock.file)
         bench.claim(instance.instance)
         databases.execute(bench.path, "UPDATE clworker_instances SET boot_id = 'another', host = 'far'")

@@ -12,6 +12,7 @@ from clworker.core.store.store import Store
 from tests.conformance.conftest import TASK, Bench
 from tests.support import databases, foreign
 from tests.support.clock import Clock
+from tests.support.databases import Place
 
 WAITING = [
     # job, task, priority, created_at: in the order of the rows' ids
@@ -83,8 +84,8 @@ def test_started_at_grows_even_when_the_clock_goes_back(bench: Bench, clock: Clo
     assert bench.claim().started_at == max(clock.now, before + 1)
 
 
-def _claim_all(path: str, instance: str) -> list[str]:
-    store = Store(f"sqlite:///{path}", busy_timeout=30)
+def _claim_all(path: Place, instance: str) -> list[str]:
+    store = databases.open_store(path, busy_timeout=30)
     claimed: list[str] = []
     while claims := store.claims.claim(instance, [TASK], limit=2):
         claimed += [claim.job_id for claim in claims]
@@ -92,8 +93,8 @@ def _claim_all(path: str, instance: str) -> list[str]:
     return claimed
 
 
-def _foreign_claim_all(path: str, _instance: str) -> list[str]:
-    return foreign.claim_all(Path(path), TASK)
+def _foreign_claim_all(path: Place, _instance: str) -> list[str]:
+    return foreign.claim_all(path, TASK)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +109,7 @@ def test_processes_that_claim_at_once_never_get_one_job_twice(bench: Bench, proc
     jobs = [f"job-{number}" for number in range(120)]
     databases.insert(bench.path, [{"job_id": job_id} for job_id in jobs])
     claimers = [
-        processes.submit(_foreign_claim_all if number == 3 else _claim_all, str(bench.path), f"instance-{number}")
+        processes.submit(_foreign_claim_all if number == 3 else _claim_all, bench.path, f"instance-{number}")
         for number in range(4)
     ]
     claimed = [job_id for claimer in claimers for job_id in claimer.result(60)]

@@ -13,6 +13,7 @@ from clworker.core.models import Cause, Outcome
 from clworker.core.store.identity import Role
 from clworker.core.store.store import Store
 from tests.support import databases, foreign
+from tests.support.databases import Place
 from tests.support.instances import Member
 
 NAME = "worker-1"
@@ -22,12 +23,20 @@ Join = Callable[..., Member]
 
 
 @pytest.fixture
-def join(store: Store, database: Path) -> Iterator[Join]:
+def store(place: Place) -> Iterator[Store]:
+    """A store over each kind of database, with the tables that clworker makes."""
+    opened = databases.open_store(place)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def join(store: Store) -> Iterator[Join]:
     """Makes instances; what of them still lives at the end dies."""
     members: list[Member] = []
 
     def make(role: Role = Role.RUN, name: str = NAME, registered: bool = True) -> Member:
-        members.append(Member(database, role, name))
+        members.append(Member(store.database.home, role, name))
         if registered:
             assert store.instances.register(members[-1].instance, members[-1].file) == []
         return members[-1]
@@ -91,31 +100,31 @@ def test_an_ended_one_is_no_rival(store: Store, join: Join) -> None:
     assert not store.instances.is_live(ended.id)
 
 
-def _another_boot(member: Member, database: Path) -> None:
-    databases.execute(database, "UPDATE clworker_instances SET boot_id = 'another'")
+def _another_boot(member: Member, place: Place) -> None:
+    databases.execute(place, "UPDATE clworker_instances SET boot_id = 'another'")
 
 
-def _file_gone(member: Member, database: Path) -> None:
+def _file_gone(member: Member, place: Place) -> None:
     os.unlink(member.file.path)
 
 
-def _another_file(member: Member, database: Path) -> None:
+def _another_file(member: Member, place: Place) -> None:
     # Renamed, not removed: the new file must not get the old one's inode.
     os.rename(member.file.path, f"{member.file.path}-old")
     Path(member.file.path).touch()
 
 
-def _another_device(member: Member, database: Path) -> None:
-    databases.execute(database, "UPDATE clworker_instances SET lock_device = lock_device + 1")
+def _another_device(member: Member, place: Place) -> None:
+    databases.execute(place, "UPDATE clworker_instances SET lock_device = lock_device + 1")
 
 
 @pytest.mark.parametrize("make_unprovable", [_another_boot, _file_gone, _another_file, _another_device])
 @pytest.mark.parametrize("really", ["alive", "dead"])
 def test_what_cannot_be_proven_is_a_rival_and_never_dead(
-    store: Store, join: Join, database: Path, make_unprovable: Callable[[Member, Path], None], really: str
+    store: Store, join: Join, place: Place, make_unprovable: Callable[[Member, Place], None], really: str
 ) -> None:
     unknown = join()
-    make_unprovable(unknown, database)
+    make_unprovable(unknown, place)
     if really == "dead":
         unknown.die()
     (record,) = store.instances.live()
@@ -133,13 +142,13 @@ def test_a_lock_is_held_while_any_process_that_inherited_it_lives(store: Store, 
     assert store.instances.provably_dead() == [(member.id, member.file)]
 
 
-def test_of_many_that_register_at_the_same_moment_one_gets_the_name(store: Store, join: Join) -> None:
+def test_of_many_that_register_at_the_same_moment_one_gets_the_name(store: Store, join: Join, place: Place) -> None:
     candidates = [join(registered=False) for _ in range(6)]
     others: dict[str, list[str]] = {}
     together = Barrier(len(candidates))
 
     def register(candidate: Member) -> None:
-        own = Store(f"sqlite:///{store.database.path}")
+        own = databases.open_store(place)
         together.wait(20)
         others[candidate.id] = _rivals(own, candidate)
         own.close()
@@ -166,9 +175,9 @@ def test_a_heartbeat_counts_until_somebody_ends_the_instance(store: Store, join:
 
 
 @pytest.fixture
-def claimed(store: Store, join: Join, database: Path) -> Member:
+def claimed(store: Store, join: Join, place: Place) -> Member:
     """A registered instance that has a claim on job ``a``."""
-    databases.insert(database, [{"job_id": "a"}])
+    databases.insert(place, [{"job_id": "a"}])
     member = join()
     (claim,) = store.claims.claim(member.id, ["image_resize"])
     member.start(claim)
@@ -186,19 +195,17 @@ def test_an_instance_with_an_open_claim_cannot_end_before_it_is_rescued(store: S
     assert store.instances.live() == []
 
 
-def test_a_takeover_frees_jobs_uncounted_and_shuts_the_old_instance_out(
-    store: Store, join: Join, database: Path
-) -> None:
-    databases.insert(database, [{"job_id": job, "created_at": number} for number, job in enumerate("abc")])
+def test_a_takeover_frees_jobs_uncounted_and_shuts_the_old_instance_out(store: Store, join: Join, place: Place) -> None:
+    databases.insert(place, [{"job_id": job, "created_at": number} for number, job in enumerate("abc")])
     old = join()
     claims = store.claims.claim(old.id, ["image_resize"], 2)
     store.claims.progress(claims[0], 40)
     assert sorted(job.job_id for job in store.rescues.take_over(old.id)) == ["a", "b"]
     assert not store.instances.is_live(old.id)
     assert not store.instances.beat(old.id)
-    rows = databases.rows(database, "SELECT status, progress, retry_count FROM jobs")
+    rows = databases.rows(place, "SELECT status, progress, retry_count FROM jobs")
     assert rows == [{"status": "queued", "progress": 0, "retry_count": 0}] * 3
-    causes = databases.rows(database, "SELECT cause FROM clworker_attempts WHERE ended_at IS NOT NULL")
+    causes = databases.rows(place, "SELECT cause FROM clworker_attempts WHERE ended_at IS NOT NULL")
     assert causes == [{"cause": "takeover"}] * 2
 
     with pytest.raises(InstanceEnded):
@@ -212,28 +219,28 @@ def test_a_takeover_frees_jobs_uncounted_and_shuts_the_old_instance_out(
 
 
 def test_old_instances_are_forgotten_but_not_live_ones_nor_those_that_attempts_name(
-    store: Store, join: Join, database: Path
+    store: Store, join: Join, place: Place
 ) -> None:
     gone, named, living = join(), join(name="worker-2"), join(name="worker-3")
-    databases.insert(database, [{"job_id": "a"}])
+    databases.insert(place, [{"job_id": "a"}])
     (claim,) = store.claims.claim(named.id, ["image_resize"])
     for member in (gone, named):
         store.rescues.take_over(member.id)
-    databases.execute(database, "UPDATE clworker_instances SET ended_at = 1 WHERE ended_at IS NOT NULL")
+    databases.execute(place, "UPDATE clworker_instances SET ended_at = 1 WHERE ended_at IS NOT NULL")
 
     store.instances.prune()
-    left = databases.rows(database, "SELECT instance FROM clworker_instances")
+    left = databases.rows(place, "SELECT instance FROM clworker_instances")
     assert {row["instance"] for row in left} == {named.id, living.id}
 
-    databases.execute(database, "UPDATE clworker_attempts SET ended_at = 1 WHERE token = ?", claim.token)
+    databases.execute(place, "UPDATE clworker_attempts SET ended_at = 1 WHERE token = ?", claim.token)
     store.instances.prune()
-    left = databases.rows(database, "SELECT instance FROM clworker_instances")
+    left = databases.rows(place, "SELECT instance FROM clworker_instances")
     assert left == [{"instance": living.id}]
-    assert databases.rows(database, "SELECT * FROM clworker_attempts") == []
+    assert databases.rows(place, "SELECT * FROM clworker_attempts") == []
 
 
-def test_a_job_that_was_claimed_but_not_started_costs_no_retry(store: Store, join: Join, database: Path) -> None:
-    databases.insert(database, [{"job_id": job, "created_at": number} for number, job in enumerate("abc")])
+def test_a_job_that_was_claimed_but_not_started_costs_no_retry(store: Store, join: Join, place: Place) -> None:
+    databases.insert(place, [{"job_id": job, "created_at": number} for number, job in enumerate("abc")])
     member = join()
     first, second, _ = store.claims.claim(member.id, ["image_resize"], 3)
     member.start(first)
@@ -244,11 +251,11 @@ def test_a_job_that_was_claimed_but_not_started_costs_no_retry(store: Store, joi
 
 @pytest.mark.parametrize("make_unprovable", [_another_boot, _file_gone, _another_file, _another_device])
 def test_where_the_marks_of_starts_are_lost_every_claim_counts_as_started(
-    store: Store, claimed: Member, database: Path, make_unprovable: Callable[[Member, Path], None]
+    store: Store, claimed: Member, place: Place, make_unprovable: Callable[[Member, Place], None]
 ) -> None:
-    databases.insert(database, [{"job_id": "b"}])
+    databases.insert(place, [{"job_id": "b"}])
     store.claims.claim(claimed.id, ["image_resize"])
-    make_unprovable(claimed, database)
+    make_unprovable(claimed, place)
     assert {job.job_id: job.retry_count for job in store.rescues.rescue(claimed.id)} == {"a": 1, "b": 1}
 
 
@@ -284,17 +291,17 @@ def test_a_place_that_went_to_another_cannot_be_taken_back(store: Store, join: J
     assert not store.instances.regain("unheard-of")
 
 
-def test_the_claims_that_are_still_held_are_told(store: Store, join: Join, database: Path) -> None:
-    databases.insert(database, [{"job_id": job} for job in ("mine", "reset", "deleted", "done", "another's")])
+def test_the_claims_that_are_still_held_are_told(store: Store, join: Join, place: Place) -> None:
+    databases.insert(place, [{"job_id": job} for job in ("mine", "reset", "deleted", "done", "another's")])
     member, other = join(), join(name="worker-2")
     claims = {claim.job_id: claim for claim in store.claims.claim(member.id, ["image_resize"], 4)}
     store.claims.claim(other.id, ["image_resize"])
     assert store.claims.held(member.id) == {claim.token for claim in claims.values()}
-    foreign.reset(database, "reset")
-    foreign.delete(database, "deleted")
+    foreign.reset(place, "reset")
+    foreign.delete(place, "deleted")
     store.claims.finish(claims["done"], Outcome.failed("x"))
     assert store.claims.held(member.id) == {claims["mine"].token}
     store.claims.abandon(claims["reset"])
-    assert databases.rows(database, "SELECT status FROM jobs WHERE job_id = 'reset'") == [{"status": "queued"}]
-    (attempt,) = databases.rows(database, "SELECT cause FROM clworker_attempts WHERE job_id = 'reset'")
+    assert databases.rows(place, "SELECT status FROM jobs WHERE job_id = 'reset'") == [{"status": "queued"}]
+    (attempt,) = databases.rows(place, "SELECT cause FROM clworker_attempts WHERE job_id = 'reset'")
     assert attempt["cause"] == "superseded"

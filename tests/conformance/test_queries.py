@@ -100,7 +100,7 @@ def named(bench: Bench) -> Bench:
 
 
 FOUND = {"a": "a", "ab": "ab", "abc": "abc", "abd": "abd", "B": "B-1", "é": "é-1", "5": "50%", "a_": "a_c"}
-NOT_FOUND = ["b", "abcd", "%", "_b", "e", "*", "a%", " a", "'", "a\0"]
+NOT_FOUND = ["b", "abcd", "%", "_b", "e", "*", "a%", " a", "'"]
 
 
 def test_an_id_or_its_only_beginning_finds_the_job(named: Bench) -> None:
@@ -123,9 +123,15 @@ SLIPS = {
 }
 
 
+def test_no_id_holds_a_nul_character(named: Bench) -> None:
+    with pytest.raises(UsageFault, match=r"no job has the id|cannot be kept in the database"):
+        named.store.jobs.find("a\0")
+
+
 def test_a_slip_in_an_id_is_answered_with_the_nearest(bench: Bench) -> None:
     others = [{"job_id": f"{number:08}"} for number in range(300)]
-    ids = [{"job_id": job_id} for job_id in ("77e0aaaa", "77e2aaaa", "3f2a9c41", b"3f2a\xff")]
+    no_text = [b"3f2a\xff"] if isinstance(bench.path, Path) else []
+    ids = [{"job_id": job_id} for job_id in ("77e0aaaa", "77e2aaaa", "3f2a9c41", *no_text)]
     databases.insert(bench.path, [*others, *ids])
     for typed, answer in SLIPS.items():
         with pytest.raises(JobNotFound) as caught:
@@ -155,9 +161,9 @@ def test_an_empty_database_holds_nothing(bench: Bench, tmp_path: Path) -> None:
 
 def test_what_is_claimed_before_a_job_is_counted_by_task_type(bench: Bench) -> None:
     rows = [("a", 5, 2), ("b", 5, 1), ("c", 5, 2), ("d", 9, 3), ("e", 1, 0), ("f", 5, 2)]
-    for number, (job_id, priority, created_at) in enumerate(rows):
+    for job_id, priority, created_at in rows:
         task = {"task_type": "image_conversion"} if job_id == "b" else {}
-        bench.queue(job_id, priority=priority, created_at=created_at, id=number + 1, **task)
+        bench.queue(job_id, priority=priority, created_at=created_at, **task)
     bench.queue("running", status="processing", created_at=0)
     job = bench.store.jobs.find("f")
     assert bench.store.jobs.ahead_of(job) == {"image_conversion": 1, TASK: 3}

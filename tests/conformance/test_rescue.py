@@ -29,7 +29,7 @@ def dead_instances(store: Store) -> list[str]:
 
 def registered(bench: Bench, worker_id: str = "worker") -> tuple[Instance, InstanceLock]:
     instance = new_instance(worker_id)
-    lock = InstanceLock(bench.path, instance)
+    lock = InstanceLock(bench.home, instance)
     bench.store.instances.register(instance, lock.file)
     return instance, lock
 
@@ -53,7 +53,7 @@ def test_a_lock_is_held_until_its_process_and_all_its_children_are_gone(tmp_path
 
 
 def test_lock_files_of_those_who_died_before_they_registered_are_removed(bench: Bench) -> None:
-    stray, starting, odd = (InstanceLock(bench.path, new_instance()) for _ in range(3))
+    stray, starting, odd = (InstanceLock(bench.home, new_instance()) for _ in range(3))
     dead_instance, registered_lock = registered(bench)
     for lock in (stray, odd, registered_lock):
         lock.needed_as_proof = True
@@ -270,5 +270,5 @@ def test_who_looks_for_stray_files_never_makes_a_dead_instance_seem_to_live(benc
         seen.append(is_dead(lock.file))
         return True
 
-    remove_strays(bench.path, is_registered)
+    remove_strays(bench.home, is_registered)
     assert seen == [True]

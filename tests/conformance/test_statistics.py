@@ -3,6 +3,7 @@
 import sqlite3
 from contextlib import closing
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -62,7 +63,9 @@ def test_percentiles_are_of_the_newest(measured: Bench, monkeypatch: pytest.Monk
     assert (line.sample, line.waiting_p50_ms, line.waiting_p99_ms) == (2, 90, 100)
 
 
-def test_values_of_no_sense_are_counted_and_not_measured(bench: Bench) -> None:
+def test_values_of_no_sense_are_counted_and_not_measured(file_bench: Bench) -> None:
+    bench = file_bench
+    assert isinstance(bench.path, Path)
     bench.queue("a", status="completed", created_at=1, started_at="soon", completed_at=b"\xff")
     bench.queue("b", status="completed", created_at="x", started_at=5, completed_at=2)
     bench.queue("c", created_at="never")

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from clworker.core.errors import UsageFault
@@ -25,6 +26,25 @@ def schema_of(path: Path) -> dict[str, str]:
 def columns_of(path: Path) -> list[tuple[Any, ...]]:
     rows = databases.rows(path, "PRAGMA table_info(jobs)")
     return [(row["name"], row["type"], bool(row["notnull"] or row["pk"])) for row in rows]
+
+
+def can_hold(bench: Bench, params: str) -> bool:
+    """Tell whether others can have put this there: PostgreSQL looks at what it is given, SQLite does not."""
+    if isinstance(bench.path, Path):
+        return True
+    if "\0" in params:
+        return False
+    if bench.result_column == "task_output":  # its columns are plain text
+        return True
+    try:
+        json.loads(params, parse_constant=_refused, parse_int=str)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _refused(word: str) -> None:
+    raise ValueError(f"{word} is no JSON")
 
 
 def test_the_table_that_it_creates_is_the_current_generation(store: Store, database: Path, tmp_path: Path) -> None:
@@ -55,7 +75,8 @@ def test_a_foreign_table_is_never_altered(made_database: Path) -> None:
     assert databases.rows(made_database, "SELECT * FROM jobs") == jobs
 
 
-def test_commits_are_durable_and_readers_never_wait(bench: Bench) -> None:
+def test_commits_are_durable_and_readers_never_wait(file_bench: Bench) -> None:
+    bench = file_bench
     with bench.store.database.read() as connection:
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
     assert databases.rows(bench.path, "PRAGMA journal_mode") == [{"journal_mode": "wal"}]
@@ -83,20 +104,21 @@ def test_a_job_comes_back_as_it_was_added(bench: Bench) -> None:
 def test_a_second_job_of_one_id_is_the_callers_fault(bench: Bench) -> None:
     bench.submit()
     before = bench.row()
-    with pytest.raises(UsageFault, match=r"refuses the row: UNIQUE constraint failed: jobs\.job_id"):
+    with pytest.raises(
+        UsageFault, match=r"refuses the row: (UNIQUE constraint failed: jobs\.job_id|duplicate key value)"
+    ):
         bench.submit()
     assert bench.row() == before
 
 
 def test_no_value_is_sql_null_through_the_whole_life_of_a_job(bench: Bench) -> None:
     bench.submit()
-    column = bench.result_column
-    kind = f"SELECT typeof({column}) AS kind FROM jobs"
-    assert databases.rows(bench.path, kind) == [{"kind": "null"}]
+    is_null = f"SELECT count(*) AS nulls FROM jobs WHERE {bench.result_column} IS NULL"
+    assert databases.rows(bench.path, is_null) == [{"nulls": 1}]
     bench.store.claims.give_back(bench.claim(), Cause.STOPPED, counted=False)
-    assert databases.rows(bench.path, kind) == [{"kind": "null"}]
+    assert databases.rows(bench.path, is_null) == [{"nulls": 1}]
     bench.store.claims.finish(bench.claim(), Outcome(ComputeJobStatus.COMPLETED, Cause.COMPLETED, output=None))
-    assert databases.rows(bench.path, kind) == [{"kind": "null"}]
+    assert databases.rows(bench.path, is_null) == [{"nulls": 1}]
 
 
 @pytest.mark.parametrize("output", [{}, [], 0, "", False, TEXT], ids=repr)
@@ -136,18 +158,30 @@ def test_a_message_about_a_file_name_that_is_no_text_is_kept(bench: Bench) -> No
         ("[" * 300 + "]" * 300, "[" * 300 + "]" * 300),
         ('{"width": ' + "9" * 5000, '{"width": ' + "9" * 5000),
         ("[" * 100_000, "[" * 100_000),
-        (b'{"width": 1}', {"width": 1}),
-        (b"\xff\xfe\xfd", "\ufffd\ufffd\ufffd"),
-        (b"\x00", "\x00"),
         ('{"x": "' + "y" * (4 << 20) + '"}', "larger than the 4 MiB that clworker reads"),
         ('{"\0": "' + "é" * (2 << 20) + '"}', "larger than the 4 MiB that clworker reads"),
     ],
     ids=lambda value: repr(value)[:30],
 )
-def test_params_of_other_programs_are_json_or_stay_text(bench: Bench, stored: str | bytes, read: Any) -> None:
+def test_params_of_other_programs_are_json_or_stay_text(bench: Bench, stored: str, read: Any) -> None:
+    if not can_hold(bench, stored):
+        with pytest.raises(psycopg.Error):
+            bench.queue(params=stored)
+        return
     bench.queue(params=stored)
     assert bench.claim().job.params == read
     assert bench.row()["params"] == stored
+
+
+@pytest.mark.parametrize(
+    ("stored", "read"),
+    [(b'{"width": 1}', {"width": 1}), (b"\xff\xfe\xfd", "\ufffd\ufffd\ufffd"), (b"\x00", "\x00")],
+    ids=lambda value: repr(value)[:30],
+)
+def test_params_that_are_bytes_are_read_as_text(file_bench: Bench, stored: bytes, read: Any) -> None:
+    file_bench.queue(params=stored)
+    assert file_bench.claim().job.params == read
+    assert file_bench.row()["params"] == stored
 
 
 @pytest.mark.parametrize("stored", ["9" * 5000, "1e999", "-1e999"], ids=lambda text: text[:5])
@@ -156,7 +190,8 @@ def test_params_that_are_an_endless_number_are_no_object(bench: Bench, stored: s
     assert bench.claim().job.params in (stored, math.inf, -math.inf)  # the type JSON makes SQLite read a number
 
 
-def test_text_that_is_not_utf8_hides_no_other_job(bench: Bench) -> None:
+def test_text_that_is_not_utf8_hides_no_other_job(file_bench: Bench) -> None:
+    bench = file_bench
     bench.queue("damaged")
     databases.execute(bench.path, "UPDATE jobs SET params = CAST(x'7bff' AS TEXT), error_message = CAST(x'ff' AS TEXT)")
     bench.queue("sound")

@@ -32,6 +32,11 @@ def transaction(path: Path, begin: str) -> Iterator[sqlite3.Connection]:
             connection.execute("ROLLBACK")
 
 
+def database_of(bench: Bench) -> Path:
+    assert isinstance(bench.path, Path)
+    return bench.path
+
+
 NEEDED = ["job_id", "status", "params", "created_at", "started_at", "retry_count"]
 
 
@@ -52,12 +57,12 @@ def test_a_jobs_table_without_a_result_is_of_neither_generation(database: Path) 
         Store(f"sqlite:///{database}")
 
 
-def test_further_columns_of_others_do_no_harm(bench: Bench) -> None:
-    databases.execute(bench.path, "ALTER TABLE jobs ADD COLUMN colour TEXT DEFAULT 'red'")
-    reopened = Store(f"sqlite:///{bench.path}")
-    bench.queue()
-    reopened.claims.finish(bench.claim(), Outcome.failed("x"))
-    assert (bench.row()["status"], bench.row()["colour"]) == ("error", "red")
+def test_further_columns_of_others_do_no_harm(file_bench: Bench) -> None:
+    databases.execute(file_bench.path, "ALTER TABLE jobs ADD COLUMN colour TEXT DEFAULT 'red'")
+    reopened = Store(f"sqlite:///{file_bench.path}")
+    file_bench.queue()
+    reopened.claims.finish(file_bench.claim(), Outcome.failed("x"))
+    assert (file_bench.row()["status"], file_bench.row()["colour"]) == ("error", "red")
     reopened.close()
 
 
@@ -109,31 +114,31 @@ def test_a_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("begin", ["BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"])
-def test_a_lock_held_for_too_long_is_told_apart_and_costs_nothing(bench: Bench, begin: str) -> None:
+def test_a_lock_held_for_too_long_is_told_apart_and_costs_nothing(file_bench: Bench, begin: str) -> None:
     """Readers go on meanwhile; once the lock is gone, the same store works again."""
-    bench.submit()
-    claim = bench.claim()
-    impatient = Store(f"sqlite:///{bench.path}", busy_timeout=0.05)
-    with transaction(bench.path, begin):
+    file_bench.submit()
+    claim = file_bench.claim()
+    impatient = Store(f"sqlite:///{file_bench.path}", busy_timeout=0.05)
+    with transaction(database_of(file_bench), begin):
         with pytest.raises(StoreUnavailable, match="locked by another program for too long"):
             impatient.claims.finish(claim, Outcome.failed("x"))
         job = impatient.jobs.get("job")
         assert job is not None and job.status == "processing"
     impatient.claims.finish(claim, Outcome.failed("x"))
-    assert bench.row()["status"] == "error"
+    assert file_bench.row()["status"] == "error"
     impatient.close()
 
 
-def test_a_short_lock_is_waited_for(bench: Bench) -> None:
-    bench.submit()
-    claim = bench.claim()
-    with transaction(bench.path, "BEGIN IMMEDIATE") as other:
-        finishing = threading.Thread(target=bench.store.claims.finish, args=(claim, Outcome.failed("x")))
+def test_a_short_lock_is_waited_for(file_bench: Bench) -> None:
+    file_bench.submit()
+    claim = file_bench.claim()
+    with transaction(database_of(file_bench), "BEGIN IMMEDIATE") as other:
+        finishing = threading.Thread(target=file_bench.store.claims.finish, args=(claim, Outcome.failed("x")))
         finishing.start()
-        assert bench.row()["status"] == "processing"
+        assert file_bench.row()["status"] == "processing"
         other.execute("COMMIT")
         finishing.join(20)
-    assert bench.row()["status"] == "error"
+    assert file_bench.row()["status"] == "error"
 
 
 def test_a_database_that_another_program_writes_is_switched_to_wal_once_it_has_done(made_database: Path) -> None:
@@ -153,20 +158,20 @@ def test_a_database_that_another_program_writes_is_switched_to_wal_once_it_has_d
     store.close()
 
 
-def test_a_full_disk_is_said_and_leaves_the_claim_as_it_was(bench: Bench) -> None:
-    bench.submit()
-    claim = bench.claim()
-    before = (bench.row(), bench.attempts())
+def test_a_full_disk_is_said_and_leaves_the_claim_as_it_was(file_bench: Bench) -> None:
+    file_bench.submit()
+    claim = file_bench.claim()
+    before = (file_bench.row(), file_bench.attempts())
     limit = "PRAGMA max_page_count={}".format
-    with bench.store.database.read() as connection:
+    with file_bench.store.database.read() as connection:
         connection.exec_driver_sql(limit(1))  # SQLite makes it the present size
     with pytest.raises(StoreUnavailable, match="its disk is full"):
-        bench.store.claims.finish(claim, Outcome.failed("x" * 100_000))
-    assert (bench.row(), bench.attempts()) == before
-    with bench.store.database.read() as connection:
+        file_bench.store.claims.finish(claim, Outcome.failed("x" * 100_000))
+    assert (file_bench.row(), file_bench.attempts()) == before
+    with file_bench.store.database.read() as connection:
         connection.exec_driver_sql(limit(1_000_000))
-    bench.store.claims.finish(claim, Outcome.failed("x" * 100_000))
-    assert bench.row()["status"] == "error"
+    file_bench.store.claims.finish(claim, Outcome.failed("x" * 100_000))
+    assert file_bench.row()["status"] == "error"
 
 
 def test_a_read_only_database_can_be_listed_but_not_worked_on(program: Program, made_database: Path) -> None:

@@ -68,7 +68,8 @@ def test_every_fault_of_the_settings_is_a_check_and_the_broker_is_looked_at(
     assert (result.code, result.stderr) == (1, "")
     first, second, *rest = result.json
     assert first["state"] == second["state"] == "failed"
-    assert first["found"] == "DATABASE_URL: 'mysql://me:***@h/x' is of no supported database; use a sqlite:/// URL"
+    refused = "DATABASE_URL: 'mysql://me:***@h/x' is of no supported database; use a sqlite:/// or a postgresql:// URL"
+    assert first["found"] == refused
     assert second["found"].startswith("WORKER_ID: 'a b' is not ")
     by_name = {check["name"]: check["state"] for check in rest}
     assert sorted(by_name) == sorted(NAMES[1:])

@@ -105,7 +105,7 @@ def test_all_faults_of_settings_at_once(command: InProcess) -> None:
         2,
         *("once", "--time-limit", "soon", "--allow-dir", "/no/such/folder"),
         CL_SERVER_DIR="/dev/null",
-        DATABASE_URL=f"postgresql://cl:{SECRET}@db/media",
+        DATABASE_URL=f"mysql://cl:{SECRET}@db/media",
         WORKER_POLL_INTERVAL="-1",
         MQTT_PORT="70000",
         MQTT_TOPIC="jobs/#",
@@ -119,7 +119,7 @@ def test_all_faults_of_settings_at_once(command: InProcess) -> None:
         *("LOG_LEVEL", "CLWORKER_MEMORY_LIMIT", "--time-limit (CLWORKER_TIME_LIMIT)"),
         "--allow-dir (CLWORKER_ALLOW_DIR)",
     }
-    values = ["/dev/null", "postgresql://cl:***@db/media", "-1", "70000", "jobs/#", "smoke", "LOUD", "1e3", "soon"]
+    values = ["/dev/null", "mysql://cl:***@db/media", "-1", "70000", "jobs/#", "smoke", "LOUD", "1e3", "soon"]
     for value in values:
         assert any(f"'{value}'" in error for error in errors)
     assert SECRET not in "".join(errors)
@@ -128,13 +128,13 @@ def test_all_faults_of_settings_at_once(command: InProcess) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        f"postgresql://cl:{SECRET}@db/media",
-        f"postgresql+psycopg://cl:{SECRET}'s@db/media",
+        f"postgresql://cl:{SECRET}@db",
+        f"postgresql+psycopg://cl:{SECRET}'s word@db/media",
         f"mysql://cl:my {SECRET}@db",
         f"cl:{SECRET}@db/media",
         f"postgresql:/cl:{SECRET}@db",
         f"sqlite://cl:{SECRET}@/file.db",
-        f"postgresql://db/media?user=cl&password={SECRET}",
+        f"postgresql://db?user=cl&password={SECRET}",
     ],
 )
 def test_a_password_in_the_database_url_is_never_printed(command: InProcess, url: str) -> None:
@@ -188,7 +188,7 @@ def test_a_database_that_cannot_be_used(
     (error,) = command.refused(2, "jobs")
     assert "missing columns" in error and "task_type" in error
     database.unlink()
-    monkeypatch.setattr(Store.__init__, "__defaults__", (0.05,))
+    monkeypatch.setattr(Store.__init__, "__defaults__", (0.05, None))
     databases.create(database, "current")
     with databases.locked(database):
         assert "locked by another program" in command.refused(69, "jobs")[0]

@@ -5,12 +5,12 @@ recorded once and by the holder of the claim (2), and that retries are counted a
 """
 
 import shutil
-import sqlite3
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -28,9 +28,9 @@ from hypothesis.stateful import (
 
 from clworker.core.errors import ClaimLost, InstanceEnded
 from clworker.core.models import Cause, Claim, ComputeJobStatus, NewJob, Outcome
-from clworker.core.store.store import Store
 from tests.support import databases, foreign
 from tests.support.clock import stopped_clock
+from tests.support.emptied import Emptied
 from tests.support.instances import Member
 
 TASKS = ("a", "b")
@@ -63,6 +63,8 @@ class JobStates(RuleBasedStateMachine):
     """Workers of ours that die, fall silent and come back, one foreign program, and a clock that jumps."""
 
     generation: str
+    server: Emptied | None = None
+    """Where the database is to be a server's."""
 
     claims = Bundle("claims")
 
@@ -72,11 +74,14 @@ class JobStates(RuleBasedStateMachine):
         folder = Path(tempfile.mkdtemp(dir=IN_MEMORY))
         self.stack.callback(shutil.rmtree, folder)
         self.clock = self.stack.enter_context(stopped_clock())
-        self.path = folder / "media_store.db"
-        databases.create(self.path, self.generation)
-        self.store = Store(f"sqlite:///{self.path}")
+        self.path: databases.Place = folder / "media_store.db"
+        if self.server is not None:
+            self.path = self.server.place(self.generation, folder / "media_store.db")
+        else:
+            databases.create(folder / "media_store.db", self.generation)
+        self.store = databases.open_store(self.path)
         self.stack.callback(self.store.close)
-        self.reader = self.stack.enter_context(closing(sqlite3.connect(self.path, isolation_level=None)))
+        self.reader = self.stack.enter_context(closing(databases.connect(self.path)))
         self.rows: dict[str, Row] = {}
         self.open: dict[str, tuple[str, str, int]] = {}
         """The open attempt at each job: its instance, token and witness."""
@@ -95,10 +100,14 @@ class JobStates(RuleBasedStateMachine):
 
     def join(self, name: str) -> None:
         """Start a worker of this name; no other that may live has it."""
-        member = Member(self.path, name=name)
+        member = Member(self.store.database.home, name=name)
         self.stack.callback(member.die)
         assert self.store.instances.register(member.instance, member.file) == []
         self.members[name] = member
+
+    def read(self, query: str) -> list[tuple[Any, ...]]:
+        """Return what is really there."""
+        return list(self.reader.execute(query).fetchall())
 
     # What the model says.
 
@@ -370,13 +379,13 @@ class JobStates(RuleBasedStateMachine):
     @invariant()
     def the_jobs_are_what_the_model_says(self) -> None:
         columns = "job_id, status, progress, retry_count, started_at, error_message"
-        seen = {job_id: fields for job_id, *fields in self.reader.execute(f"SELECT {columns} FROM jobs")}
+        seen = {job_id: fields for job_id, *fields in self.read(f"SELECT {columns} FROM jobs")}
         assert seen == {job_id: row.seen() for job_id, row in self.rows.items()}
 
     @invariant()
     def no_job_has_two_holders(self) -> None:
         query = "SELECT job_id, instance, token, started_at FROM clworker_attempts WHERE ended_at IS NULL"
-        attempts = self.reader.execute(query).fetchall()
+        attempts = self.read(query)
         assert len({job_id for job_id, *_ in attempts}) == len(attempts)
         assert {job_id: tuple(attempt) for job_id, *attempt in attempts} == self.open
 
@@ -394,6 +403,11 @@ class JobStates(RuleBasedStateMachine):
     @invariant()
     def retries_stay_within_their_limit(self) -> None:
         assert all(row.retry_count <= row.max_retries for row in self.rows.values())
+
+
+def test_jobs_go_the_same_ways_over_postgresql(postgresql: Emptied) -> None:
+    machine = type("Machine", (JobStates,), {"generation": "current", "server": postgresql})
+    run_state_machine_as_test(machine, settings=settings(max_examples=6, stateful_step_count=30))
 
 
 @pytest.mark.parametrize("generation", list(databases.GENERATIONS))

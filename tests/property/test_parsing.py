@@ -113,8 +113,14 @@ def test_a_sqlite_url_names_its_file(name: str, driver: str) -> None:
         ("sqlite://host/media.db", "is not understood"),
         ("sqlite:////data/media.db?mode=ro", "is not understood"),
         ("sqlite:////tmp", "names a folder"),
-        ("postgres://db/media", "names PostgreSQL, which this version does not support yet"),
-        ("postgresql+psycopg://db/media", "names PostgreSQL, which this version does not support yet"),
+        ("postgres://", "names no database"),
+        ("postgresql://db", "names no database"),
+        ("postgresql://db/", "names no database"),
+        ("postgresql+psycopg://cl:a/b@db/media", "names no database"),
+        ("postgresql://db:port/media", "names a port that is not"),
+        ("postgresql://db:70000/media", "names a port that is not"),
+        ("postgresql://cl:a b@db/media", "is not understood"),
+        ("postgresql://cl:a#b@db/media", "is not understood"),
         ("mysql://db/media", "is of no supported database"),
         ("://x", "is of no supported database"),
     ],
@@ -122,6 +128,15 @@ def test_a_sqlite_url_names_its_file(name: str, driver: str) -> None:
 def test_other_urls_are_refused_with_the_reason(text: str, reason: str) -> None:
     with pytest.raises(ValueError, match=f"^{reason}"):
         parsing.database_url(text)
+
+
+@pytest.mark.parametrize(
+    "scheme", ["postgresql", "postgres", *(f"postgresql+{x}" for x in ("psycopg2", "asyncpg", "psycopg"))]
+)
+def test_every_spelling_of_postgresql_means_our_driver(scheme: str) -> None:
+    for rest in ("db/media", "cl:p%40ss@db:5432/media", "cl@[::1]:5432/media", "/media?host=/run/postgresql"):
+        assert parsing.database_url(f"{scheme}://{rest}") == f"postgresql://{rest}"
+    assert parsing.database_url(f"{scheme}://db/media?ssl=require&x=1") == "postgresql://db/media?sslmode=require&x=1"
 
 
 def test_folders_are_absolute_and_know_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

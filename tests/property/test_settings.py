@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from clworker.core.errors import SettingsError
 from clworker.core.settings import Settings, load_settings, load_task_settings
-from clworker.core.store.database import Database
+from clworker.core.store.opening import open_database
 from tests.support.program import Program
 
 WRONG: Mapping[str, list[str]] = {
-    "DATABASE_URL": ["mysql://db/media", "media.db", "sqlite://", "sqlite:///:memory:", "postgresql://cl@db/media"],
+    "DATABASE_URL": ["mysql://db/media", "media.db", "sqlite://", "sqlite:///:memory:", "postgresql://cl@db"],
     "COMPUTE_STORAGE_DIR": ["/dev/null", "a\0b", "/" + "x" * 300],
     "MEDIA_STORAGE_DIR": ["/dev/null", "/" + "x" * 5000],
     "CLWORKER_ALLOW_DIR": ["/no/such/folder", "/tmp:/no/such/folder", "/dev/null"],
@@ -164,16 +164,16 @@ def test_commands_that_need_less_read_less() -> None:
 
 passwords = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")).map("§{}".format)
 PLACES = [
-    "postgresql://cl:{}@db/media",
-    "postgresql://cl@corp:{}@db/media",
+    "mysql://cl:{}@db/media",
+    "mysql://cl@corp:{}@db/media",
     "postgresql:/cl:{}@db/media",
     "postgresql:cl:{}@db/media",
     "//cl:{}@db/media",
     "cl:{}@db",
     "mysql+pymysql://cl:{}@[::1]:3306/media?charset=utf8",
     "sqlite://cl:{}@db/media.db",
-    "postgresql://db/media?user=cl&password={}",
-    "postgresql://db/media?sslpassword={}&sslmode=require",
+    "mysql://db/media?user=cl&password={}",
+    "mysql://db/media?sslpassword={}&sslmode=require",
     "sqlite:////data/media.db?Password={}",
     "host=db user=cl password={}",
     "host=db password = '{}' user=cl",
@@ -193,4 +193,6 @@ def test_no_password_is_ever_in_a_repr_or_a_label(tmp_path: Path) -> None:
     loaded = load(tmp_path, {"DATABASE_URL": "sqlite:////data/cl:s3cret@db.sqlite"})
     assert "s3cret" in loaded.database_url
     assert "s3cret" not in repr(loaded)
-    assert Database("postgresql://cl:s3cret@db/media").label == "postgresql://cl:***@db/media"
+    for password in ("s3cret", "it's%20s3cret", "s3@cret"):
+        assert open_database(f"postgresql://cl:{password}@db/media").label == "postgresql://cl:***@db/media"
+    assert "s3cret" not in open_database("postgresql:///media?host=db&password=s3cret").label

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from clworker.core.store.identity import InstanceLock, mark_started
 from clworker.core.store.store import Store
+from tests.support.databases import Place
 from tests.support.instances import new_instance
 
 _WAIT = [sys.executable, "-S", "-c", "import sys; sys.stdin.read()"]
@@ -32,9 +33,9 @@ class Holder:
 
 
 @contextmanager
-def held_job(path: Path, worker_id: str, task_type: str, *, child: bool = False) -> Iterator[Holder]:
+def held_job(path: Place, worker_id: str, task_type: str, *, child: bool = False) -> Iterator[Holder]:
     """Have another process hold a job; leaving the block ends it and its child."""
-    command = [sys.executable, "-m", __name__, str(path), worker_id, task_type, "child" if child else ""]
+    command = [sys.executable, "-m", __name__, *_words(path), worker_id, task_type, "child" if child else ""]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -43,12 +44,16 @@ def held_job(path: Path, worker_id: str, task_type: str, *, child: bool = False)
             process.kill()
 
 
+def _words(place: Place) -> tuple[str, str]:
+    return (f"sqlite:///{place}", str(place)) if isinstance(place, Path) else (place.url, str(place.home))
+
+
 def main() -> None:
     """Hold a job until standard input is closed."""
-    path, worker_id, task_type, child = sys.argv[1:]
+    url, home, worker_id, task_type, child = sys.argv[1:]
     instance = new_instance(worker_id)
-    lock = InstanceLock(Path(path), instance)
-    store = Store(f"sqlite:///{path}")
+    lock = InstanceLock(Path(home), instance)
+    store = Store(url, home=Path(home))
     store.instances.register(instance, lock.file)
     for place, claim in enumerate(store.claims.claim(instance.instance, [task_type])):
         mark_started(lock.fd, place, claim.token)

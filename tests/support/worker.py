@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import IO, Any
 
-from tests.support import databases
+from tests.support import databases, postgres
 from tests.support.processes import children_of
 from tests.support.program import PROGRAM, TIMEOUT, Program, Result
 from tests.support.waiting import wait_until
@@ -22,7 +22,9 @@ class Worker:
 
     def __init__(self, program: Program, folder: Path, *args: str | Path, **changes: str | None) -> None:
         folder.mkdir(parents=True)
-        self.database = program.server_dir / "media_store.db"
+        home = program.server_dir / "media_store.db"
+        url = program.environ.get("DATABASE_URL", "")
+        self.database = postgres.Place(url, home) if url.startswith("postgresql:") else home
         self._stdout, self._stderr = folder / "stdout", folder / "stderr"
         with self._stdout.open("wb") as stdout, self._stderr.open("wb") as stderr:
             self.process = _start(program, stdout, stderr, *args, **changes)
@@ -108,7 +110,7 @@ class StartWorker:
         return worker
 
 
-def wait_for_jobs(database: Path, *job_ids: str, status: str = "completed") -> list[dict[str, Any]]:
+def wait_for_jobs(database: databases.Place, *job_ids: str, status: str = "completed") -> list[dict[str, Any]]:
     """Wait until all these jobs have this status; return their rows in the same order."""
 
     def found() -> list[dict[str, Any]]:

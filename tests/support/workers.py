@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from clworker.core.clock import now_ms
@@ -28,7 +27,7 @@ def capability(worker_id: str, /, **changes: Any) -> dict[str, Any]:
 def registered(store: Store, worker_id: str, role: Role = Role.RUN) -> Iterator[None]:
     """Have this process hold a worker's lock; at the end the worker is dead and has left its proof."""
     instance = Instance.new(worker_id, role, 30.0)
-    with InstanceLock(Path(store.database.path), instance) as lock:
+    with InstanceLock(store.database.home, instance) as lock:
         assert store.instances.register(instance, lock.file) == []
         lock.needed_as_proof = True
         yield

@@ -49,7 +49,7 @@ def test_what_was_done_before_the_database_went_away_is_told(
 
 
 def test_a_job_named_twice_is_dealt_with_once_and_in_the_order_asked_for(store: Store) -> None:
-    databases.insert(Path(store.database.path), [{"job_id": job_id, "status": "error"} for job_id in JOBS])
+    databases.insert(store.database.home, [{"job_id": job_id, "status": "error"} for job_id in JOBS])
     done = caretaker.retry(store, ["job-3", "none", "job-1", "job-3", "job"], force=False)
     assert [(one.job.job_id, str(one.action)) for one in done.cared] == [("job-3", "queued"), ("job-1", "queued")]
     assert ["'none'" in fault or "several" in fault for fault in done.unknown] == [True, True]

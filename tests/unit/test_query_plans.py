@@ -42,7 +42,7 @@ def explained(store: Store) -> Iterator[dict[str, list[str]]]:
     """Collect the plan of every statement that is executed in the block."""
     plans: dict[str, list[str]] = {}
 
-    connection = sqlite3.connect(store.database.path)
+    connection = sqlite3.connect(store.database.home)
 
     def explain(statement: str) -> None:
         if statement.split()[0] in ("SELECT", "UPDATE", "DELETE"):

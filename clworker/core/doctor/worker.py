@@ -1,14 +1,15 @@
 """What a worker that starts now under this name would meet."""
 
 from collections.abc import Sequence
+from contextlib import closing
 
 from clworker.core import roll_call
 from clworker.core.doctor.check import Check, Checks, failed, ok, skipped, warning
 from clworker.core.errors import ClworkerError
 from clworker.core.models import WorkerRecord, WorkerView
 from clworker.core.settings import Settings
-from clworker.core.store.checkup import Checkup
 from clworker.core.store.identity import Role
+from clworker.core.store.server_checkup import open_checkup
 from clworker.core.worker.inotify import FolderWatch
 
 NAMES = ("worker-id", "workers", "inotify")
@@ -60,18 +61,18 @@ def _of_workers(workers: Sequence[WorkerView]) -> Check:
 
 
 def _records(settings: Settings) -> list[WorkerRecord]:
-    if not settings.database_path.exists():
+    if settings.database_is_file and not settings.database_path.exists():
         return []
-    checkup = Checkup(settings.database_url)
     try:
-        return checkup.live_workers()
+        with closing(open_checkup(settings.database_url)) as checkup:
+            return checkup.live_workers()
     except ClworkerError:
         return []  # its own checks say what is wrong with it
-    finally:
-        checkup.close()
 
 
 def _of_inotify(settings: Settings) -> Check:
+    if not settings.database_is_file:
+        return skipped("inotify", "a server tells of queued jobs by itself")
     folder = next(path for path in settings.database_path.parents if path.exists())
     try:
         FolderWatch(str(folder)).close()

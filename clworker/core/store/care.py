@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from clworker.core.clock import now_ms
 from clworker.core.errors import JobNotFound
 from clworker.core.models import CANCELLED, Cause, ComputeJob, ComputeJobStatus, WorkerRecord
-from clworker.core.store.database import Database
+from clworker.core.store.database import Database, again_on_conflict
 from clworker.core.store.instances import record_of
 from clworker.core.store.rows import job_of
 from clworker.core.store.schema import JobsTable, attempts
@@ -57,6 +57,7 @@ class Care:
         self._database = database
         self._jobs = jobs
 
+    @again_on_conflict
     def cancel(self, job_ids: Sequence[str]) -> list[Cared]:
         """End jobs that are queued or processing, whoever holds them, as ``error``.
 
@@ -64,8 +65,10 @@ class Care:
         not there, and StoreUnavailable; then nothing is changed.
         """
         with self._database.write() as connection:
+            self._jobs.lock(connection, self._jobs.columns.job_id.in_(job_ids))
             return [self._cancel(connection, self._job(connection, job_id)) for job_id in job_ids]
 
+    @again_on_conflict
     def retry(self, job_ids: Sequence[str], *, force: bool) -> list[Cared]:
         """Queue jobs again that ended in ``error``, with all their retries before them.
 
@@ -73,6 +76,8 @@ class Care:
         live. All in one transaction. Raises as ``cancel`` does.
         """
         with self._database.write() as connection:
+            self._jobs.lock(connection, self._jobs.columns.job_id.in_(job_ids))
+            self._database.announce(connection)
             return [self._retry(connection, self._job(connection, job_id), force) for job_id in job_ids]
 
     def _cancel(self, connection: sa.Connection, job: ComputeJob) -> Cared:

@@ -2,6 +2,25 @@
 
 import sqlite3
 import threading
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Changes(Protocol):
+    """Tells of what others commit."""
+
+    def changed(self) -> bool:
+        """Tell whether somebody may have committed since the last time that this was asked."""
+
+    def close(self) -> None:
+        """Watch no more."""
+
+
+class Announced(Changes, Protocol):
+    """Changes that the database itself tells of."""
+
+    def follow(self, on_change: Callable[[], object]) -> None:
+        """Have ``on_change`` called, in another thread, whenever a job may have been queued."""
 
 
 class ChangeProbe:
@@ -12,7 +31,7 @@ class ChangeProbe:
     """
 
     def __init__(self, path: str) -> None:
-        self._path = path
+        self.path = path
         self._turn = threading.Lock()
         self._paused = False
         self._connection: sqlite3.Connection | None = None
@@ -55,7 +74,7 @@ class ChangeProbe:
             try:
                 if self._connection is None:
                     self._connection = sqlite3.connect(
-                        self._path, timeout=0, check_same_thread=False, isolation_level=None
+                        self.path, timeout=0, check_same_thread=False, isolation_level=None
                     )
                 version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
             except sqlite3.Error:

@@ -1,10 +1,6 @@
-"""What a doctor wants to know of a database; nothing in it is changed."""
+"""What a doctor wants to know of any database; nothing in it is changed."""
 
-import os
 import secrets
-import sqlite3
-import time
-from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,68 +8,36 @@ import sqlalchemy as sa
 from clworker.core.clock import now_ms
 from clworker.core.errors import StoreUnavailable
 from clworker.core.models import Cause, ComputeJobStatus, WorkerRecord
-from clworker.core.store import lockholders
 from clworker.core.store.claims import Claims
+from clworker.core.store.database import Database
 from clworker.core.store.examined import ExaminedDatabase
-from clworker.core.store.failures import in_words
 from clworker.core.store.instances import Instances
 from clworker.core.store.rows import whole
 from clworker.core.store.schema import JobsTable, attempts, completed, find_jobs, find_whole
 
-_PATIENCE = 2.0
+PATIENCE = 2.0
 """Seconds to wait for another program's lock."""
 
 _NEWEST = 1000
 """So many of the newest rows are asked for their times: not all have an index."""
 
-_STEPS = 10_000
-"""Instructions of SQLite's machine between two looks at the time; some 0.1 ms."""
-
 _NAME = "clworker-doctor"
 """Of the job that never was."""
-
-
-@dataclass(frozen=True, slots=True)
-class Log:
-    """The write-ahead log: its size, what of it is held back, and by whom."""
-
-    size: int
-    held_back: int = 0
-    readers: tuple[str, ...] = ()
 
 
 class Checkup:
     """Looks at one database that exists. Every method raises StoreUnavailable and DatabaseLost."""
 
-    def __init__(self, url: str) -> None:
-        self.database = ExaminedDatabase(url, busy_timeout=_PATIENCE)
+    def __init__(self, database: Database) -> None:
+        self.database = ExaminedDatabase(database)
 
     def close(self) -> None:
         """Close every connection."""
         self.database.close()
 
-    def journal_mode(self) -> str:
-        """Return how SQLite keeps this database safe: ``wal``, or what is not for us."""
-        with self.database.read() as connection:
-            connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").close()
-            return str(connection.exec_driver_sql("PRAGMA journal_mode").scalar())
-
-    def damage(self, seconds: float) -> str | None:
-        """Return what is wrong with the file, if anything. Raises TimeoutError when so much time is not enough."""
-        deadline = time.monotonic() + seconds
-        connection = self.database.engine.raw_connection()
-        driver: Any = connection.driver_connection
-        driver.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
-        try:
-            (finding,) = driver.execute("PRAGMA quick_check(1)").fetchone()
-        except sqlite3.Error as failure:
-            if getattr(failure, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
-                raise TimeoutError from failure
-            raise in_words(failure, self.database.label, self.database.path) from failure
-        finally:
-            driver.set_progress_handler(None, 0)
-            connection.close()
-        return None if finding == "ok" else str(finding).splitlines()[-1]
+    def writers(self) -> list[str]:
+        """Return the other processes that keep us from writing now, as far as they can be seen."""
+        return []
 
     def generation(self) -> tuple[str | None, bool]:
         """Return the generation of the ``jobs`` table, None without one, and whether our tables are all there.
@@ -97,10 +61,6 @@ class Checkup:
         if claim.job_id != job_id or status != ComputeJobStatus.QUEUED:
             raise StoreUnavailable(f"the database does not keep what is written: the job was {status!r} in the end")
 
-    def writers(self) -> list[str]:
-        """Return the other processes that hold the write lock now, as far as they can be seen."""
-        return lockholders.writers(self.database.path)
-
     def newest_time(self) -> int | None:
         """Return the latest time among the newest jobs and attempts, in Unix milliseconds."""
         with self.database.read() as connection:
@@ -112,22 +72,6 @@ class Checkup:
                 if find_whole(connection, self.database.label):
                     found += _newest(connection, [attempts.c.started_at, attempts.c.ended_at], attempts.c.id)
             return max((time for time in map(whole, found) if time is not None), default=None)
-
-    def log(self, looked_at_from: int) -> Log:
-        """Look at the write-ahead log; when it has so many bytes, find out what keeps it from being written back."""
-        path = os.path.realpath(self.database.path) + "-wal"
-        size = os.stat(path).st_size if os.path.exists(path) else 0
-        if size < looked_at_from:
-            return Log(size)
-        # Moves into the database what no reader needs, as any commit may do, and waits for nobody.
-        with self.database.engine.connect() as connection:
-            driver: Any = connection.connection.driver_connection
-            try:
-                _busy, logged, written = driver.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-                (page_size,) = driver.execute("PRAGMA page_size").fetchone()
-            except sqlite3.Error as failure:
-                raise in_words(failure, self.database.label, self.database.path) from failure
-        return Log(size, max(0, logged - written) * page_size, tuple(lockholders.readers(self.database.path)))
 
     def live_workers(self) -> list[WorkerRecord]:
         """Return the instances that nobody has ended."""

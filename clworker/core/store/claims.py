@@ -15,7 +15,8 @@ import sqlalchemy as sa
 from clworker.core.clock import now_ms
 from clworker.core.errors import ClaimLost, InstanceEnded, StoreUnavailable
 from clworker.core.models import Cause, Claim, ComputeJobStatus, Death, Ending, Outcome, Return
-from clworker.core.store.database import Database
+from clworker.core.store.attempts import END_ATTEMPT, close_attempt, closing, is_attempt
+from clworker.core.store.database import Database, Evidence, again_on_conflict
 from clworker.core.store.prepared import Prepared, PreparedForMany
 from clworker.core.store.queue import Choice, Queue
 from clworker.core.store.schema import JobsTable, attempts, instances
@@ -50,7 +51,7 @@ class Claims:
     def __init__(self, database: Database, jobs: JobsTable) -> None:
         self._database = database
         self._jobs = jobs
-        dialect = database.engine.dialect
+        dialect = database.dialect
         self._queue = Queue(jobs, dialect)
         held: sa.Select[Any] = (
             sa.select(attempts.c.token)
@@ -61,16 +62,19 @@ class Claims:
                 jobs.columns.started_at == attempts.c.started_at,
             )
         )
-        self._held_of_these = PreparedForMany(held, attempts.c.job_id, dialect)
+        # The rows stay locked, in the order in which all lock them: what is proven holds until the commit.
+        locked = held.order_by(jobs.columns.id).with_for_update(of=jobs.table)
+        self._held_of_these = PreparedForMany(locked, attempts.c.job_id, dialect)
         self._held_by = held.where(attempts.c.instance == sa.bindparam("instance"))
         self._ending = Prepared(
-            sa.select(instances.c.instance).where(
-                instances.c.instance == sa.bindparam("instance"), instances.c.ended_at.is_not(None)
-            ),
+            # Locked before any job is: whoever ends the instance finds all its claims.
+            sa.select(instances.c.ended_at)
+            .where(instances.c.instance == sa.bindparam("instance"))
+            .with_for_update(read=True),
             dialect,
         )
         self._end_job = Prepared(self._ending_of_jobs(), dialect)
-        self._end_attempt = Prepared(_END_ATTEMPT, dialect)
+        self._end_attempt = Prepared(END_ATTEMPT, dialect)
 
     def claim(self, instance: str, task_types: Sequence[str], limit: int = 1, choose: Choice = len) -> list[Claim]:
         """Claim up to ``limit`` queued jobs of these types, best first; as many as ``choose`` wants of them.
@@ -82,6 +86,7 @@ class Claims:
             raise InstanceEnded(f"this worker (instance {instance}) was ended by another that took over its name")
         return list(exchange.claims)
 
+    @again_on_conflict
     def exchange(
         self,
         settlements: Sequence[Settlement],
@@ -98,13 +103,16 @@ class Claims:
         """
         if not settlements and (limit < 1 or not self.any_waiting(task_types)):
             return Exchange([])
-        with self._database.write() as connection:
-            settled = self._settle(connection, settlements)
-            if limit < 1:
-                return Exchange(settled)
-            if self._has_ended(connection, instance):
-                return Exchange(settled, ended=True)
-            return Exchange(settled, self._queue.take(connection, instance, task_types, limit, choose))
+        evidence = Evidence()
+        with self._database.write(evidence) as connection:
+            ended = limit > 0 and self._has_ended(connection, instance)
+            settled = self._settle(connection, settlements, evidence)
+            if limit < 1 or ended:
+                return Exchange(settled, ended=ended)
+            claims = self._queue.take(connection, instance, task_types, limit, choose)
+            if claims:
+                evidence.leave(sa.select(attempts.c.id).where(is_attempt(claims[0].job_id, claims[0].token)))
+            return Exchange(settled, claims)
 
     def any_waiting(self, task_types: Sequence[str]) -> bool:
         """Tell whether a job of these types is queued, without locking anybody out."""
@@ -115,31 +123,37 @@ class Claims:
         """Write a running job's progress, 0 to 99. Raises ClaimLost, StoreUnavailable."""
         self.amend(claim, progress=percent)
 
+    @again_on_conflict
     def amend(self, claim: Claim, **fields: Any) -> None:
         """Write fields of a job that goes on running. Raises ClaimLost, StoreUnavailable."""
         with self._database.write() as connection:
             self._prove(connection, claim)
             update_held(connection, self._jobs, claim, **fields)
 
+    @again_on_conflict
     def finish(self, claim: Claim, outcome: Outcome, place_outputs: Callable[[], None] = lambda: None) -> None:
         """Record the outcome of one job.
 
         What ``place_outputs`` raises undoes the transaction. Raises ClaimLost, StoreUnavailable.
         """
-        with self._database.write() as connection:
+        evidence = Evidence()
+        with self._database.write(evidence) as connection:
             self._prove(connection, claim)
             place_outputs()
-            self._record(connection, [(claim, outcome)])
+            self._record(connection, [(claim, outcome)], evidence)
 
+    @again_on_conflict
     def give_back(self, claim: Claim, cause: Cause, *, counted: bool, death: Death | None = None) -> None:
         """Return the job to the queue; ``counted`` costs it one of its retries.
 
         Raises ClaimLost, StoreUnavailable.
         """
-        with self._database.write() as connection:
+        evidence = Evidence()
+        with self._database.write(evidence) as connection:
             self._prove(connection, claim)
-            self._record(connection, [(claim, Return(cause, counted, death))])
+            self._record(connection, [(claim, Return(cause, counted, death))], evidence)
 
+    @again_on_conflict
     def abandon(self, claim: Claim) -> None:
         """Close the attempt of a claim that is lost; the job is left alone. Raises StoreUnavailable."""
         with self._database.write() as connection:
@@ -151,7 +165,7 @@ class Claims:
             return frozenset(connection.scalars(self._held_by, {"instance": instance}))
 
     def _settle(
-        self, connection: sa.Connection, settlements: Sequence[Settlement]
+        self, connection: sa.Connection, settlements: Sequence[Settlement], evidence: Evidence
     ) -> list[Ending | ClaimLost | StoreUnavailable]:
         held = self._held(connection, [settlement.claim for settlement in settlements])
         results: list[Ending | ClaimLost | StoreUnavailable] = []
@@ -169,13 +183,18 @@ class Claims:
                 results.append(ending)
                 endings.append((settlement.claim, ending))
         if endings:
-            self._record(connection, endings)
+            self._record(connection, endings, evidence)
         return results
 
-    def _record(self, connection: sa.Connection, endings: Sequence[tuple[Claim, Ending]]) -> None:
+    def _record(self, connection: sa.Connection, endings: Sequence[tuple[Claim, Ending]], evidence: Evidence) -> None:
         now = now_ms()
+        claim, ending = endings[0]
+        ended = sa.select(attempts.c.id).where(is_attempt(claim.job_id, claim.token))
+        evidence.leave(ended.where(attempts.c.ended_at.is_not(None), attempts.c.cause == str(ending.cause)))
         self._end_job.run_each(connection, [_fields_of(claim, ending, now) for claim, ending in endings])
-        self._end_attempt.run_each(connection, [_closing(claim, ending, now) for claim, ending in endings])
+        self._end_attempt.run_each(connection, [closing(claim, ending, now) for claim, ending in endings])
+        if any(isinstance(ending, Return) for _, ending in endings):
+            self._database.announce(connection)
 
     def _ending_of_jobs(self) -> sa.Update:
         """Return the update that ends a run of a job; NULL leaves the progress and the retries as they are."""
@@ -201,7 +220,7 @@ class Claims:
         )
 
     def _has_ended(self, connection: sa.Connection, instance: str) -> bool:
-        return bool(self._ending.run(connection, instance=instance))
+        return any(ended_at is not None for (ended_at,) in self._ending.run(connection, instance=instance))
 
     def _held(self, connection: sa.Connection, claims: Sequence[Claim]) -> frozenset[str]:
         return frozenset(token for (token,) in self._held_of_these.run(connection, [claim.job_id for claim in claims]))
@@ -237,33 +256,6 @@ def _fields_of(claim: Claim, ending: Ending, now: int) -> dict[str, Any]:
     }
 
 
-def _is_attempt(job_id: Any, token: Any) -> sa.ColumnElement[bool]:
-    return sa.and_(attempts.c.job_id == job_id, attempts.c.token == token)
-
-
-_CLOSING = ("ended_at", "cause", "signal", "exit_code", "peak_memory_kib")
-"""What is written of an attempt that is over."""
-
-_END_ATTEMPT = (
-    attempts.update()
-    .where(_is_attempt(sa.bindparam("which"), sa.bindparam("held_token")), attempts.c.ended_at.is_(None))
-    .values({name: sa.bindparam(f"new_{name}") for name in _CLOSING})
-)
-
-
-def _closing(claim: Claim, ending: Ending, now: int) -> dict[str, Any]:
-    death = ending.death or Death()
-    return {
-        "which": claim.job_id,
-        "held_token": claim.token,
-        "new_ended_at": now,
-        "new_cause": str(ending.cause),
-        "new_signal": death.signal,
-        "new_exit_code": death.exit_code,
-        "new_peak_memory_kib": death.peak_memory_kib,
-    }
-
-
 def update_held(connection: sa.Connection, jobs: JobsTable, claim: Claim, **fields: Any) -> None:
     """Write fields of a job for as long as the claim's witness stands."""
     values = jobs.values(updated_at=now_ms(), **fields)
@@ -277,24 +269,3 @@ def update_held(connection: sa.Connection, jobs: JobsTable, claim: Claim, **fiel
             )
             .values(**values)
         )
-
-
-def close_attempt(connection: sa.Connection, cause: Cause, claim: Claim) -> None:
-    """Close the attempt of a claim, if it is still open, saying why it ended."""
-    close_attempts(connection, cause, None, _is_attempt(claim.job_id, claim.token))
-
-
-def close_attempts(connection: sa.Connection, cause: Cause, death: Death | None, which: sa.ColumnElement[bool]) -> None:
-    """Close open attempts, saying why and how they ended."""
-    death = death or Death()
-    connection.execute(
-        attempts.update()
-        .where(which, attempts.c.ended_at.is_(None))
-        .values(
-            ended_at=now_ms(),
-            cause=str(cause),
-            signal=death.signal,
-            exit_code=death.exit_code,
-            peak_memory_kib=death.peak_memory_kib,
-        )
-    )

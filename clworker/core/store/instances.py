@@ -1,14 +1,13 @@
 """The register of worker instances, by which others can tell whether one lives."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
 from clworker.core.clock import now_ms
 from clworker.core.models import WorkerRecord
-from clworker.core.store.database import Database
+from clworker.core.store.database import Database, again_on_conflict
 from clworker.core.store.identity import Instance, LockFile, Role, current_boot_id, is_dead, remove_strays
 from clworker.core.store.schema import attempts, instances
 
@@ -30,6 +29,7 @@ class Instances:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @again_on_conflict
     def register(self, instance: Instance, lock: LockFile) -> list[WorkerRecord]:
         """Write the instance down; it must hold its lock already.
 
@@ -38,6 +38,7 @@ class Instances:
         """
         with self._database.write() as connection:
             if instance.role is Role.RUN:
+                self._database.keep_others_out(connection, instance.worker_id)
                 named = _record_query().where(
                     instances.c.worker_id == instance.worker_id, instances.c.role == str(Role.RUN)
                 )
@@ -47,6 +48,7 @@ class Instances:
             connection.execute(instances.insert().values(**_values(instance, lock)))
         return []
 
+    @again_on_conflict
     def beat(self, instance: str) -> bool:
         """Count a heartbeat; False when somebody has ended this instance."""
         with self._database.write() as connection:
@@ -57,6 +59,7 @@ class Instances:
             )
             return beaten.rowcount > 0
 
+    @again_on_conflict
     def regain(self, instance: str) -> bool:
         """Take back the place of an instance that was only silent and was given up for dead.
 
@@ -72,6 +75,8 @@ class Instances:
             others.c.instance != instance,
         )
         with self._database.write() as connection:
+            for worker_id in connection.scalars(name).all():
+                self._database.keep_others_out(connection, worker_id)
             regained = connection.execute(
                 instances.update()
                 .where(instances.c.instance == instance, ~rivals.exists())
@@ -95,6 +100,7 @@ class Instances:
             records = [_record(row) for row in connection.execute(named)]
         return any(record.alive is not False and (record.instance, record.heartbeat) != silent for record in records)
 
+    @again_on_conflict
     def end(self, instance: str, silent_at: int | None = None) -> bool:
         """Note that the instance has ended; False, and no note, while a claim of it is open.
 
@@ -106,6 +112,8 @@ class Instances:
         if silent_at is not None:
             which.append(instances.c.heartbeat == silent_at)
         with self._database.write() as connection:
+            # First, so that no claim of it is under way that we would not see.
+            connection.execute(sa.select(instances.c.pid).where(which[0]).with_for_update()).close()
             return connection.execute(instances.update().where(*which).values(ended_at=now_ms())).rowcount > 0
 
     def live(self) -> list[WorkerRecord]:
@@ -128,15 +136,17 @@ class Instances:
         """Return the instances that never ended but whose lock on this machine is free."""
         return [(found.record.instance, found.lock) for found in self.survey() if found.record.alive is False]
 
+    @again_on_conflict
     def prune(self) -> None:
         """Forget a batch of what ended more than 30 days ago, and remove stray lock files."""
         before = now_ms() - _KEPT_MS
         old_attempts = sa.select(attempts.c.id).where(attempts.c.ended_at < before).limit(_PRUNED_AT_ONCE)
+        old_attempts = old_attempts.with_for_update(skip_locked=True)
         still_named = sa.select(attempts.c.id).where(attempts.c.instance == instances.c.instance).exists()
         with self._database.write() as connection:
             connection.execute(attempts.delete().where(attempts.c.id.in_(old_attempts)))
             connection.execute(instances.delete().where(instances.c.ended_at < before, ~still_named))
-        remove_strays(Path(self._database.path), self.is_live)
+        remove_strays(self._database.home, self.is_live)
 
 
 def record_of(connection: sa.Connection, instance: str) -> WorkerRecord | None:

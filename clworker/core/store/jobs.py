@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from clworker.core.clock import now_ms
 from clworker.core.errors import JobNotFound
 from clworker.core.models import Attempt, Cause, ComputeJob, ComputeJobStatus, JobFilter, NewJob
-from clworker.core.store.database import Database
+from clworker.core.store.database import Database, Evidence, again_on_conflict
 from clworker.core.store.rows import distinct, job_of
 from clworker.core.store.schema import FINISHED_STATUSES, JobsTable, attempts, instances
 from clworker.core.suggestions import did_you_mean
@@ -48,8 +48,11 @@ class Jobs:
             max_retries=job.max_retries,
             created_by=job.created_by,
         )
-        with self._database.write() as connection:
+        evidence = Evidence()
+        evidence.leave(self._jobs.with_id(job.job_id))
+        with self._database.write(evidence) as connection:
             connection.execute(self._jobs.table.insert().values(**values))
+            self._database.announce(connection)
             return job_of(connection.execute(self._jobs.with_id(job.job_id)).one())
 
     def get(self, job_id: str) -> ComputeJob | None:
@@ -69,8 +72,8 @@ class Jobs:
                 return exact
             rows = connection.execute(
                 sa.select(*self._jobs.selected())
-                .where(columns.job_id >= prefix, columns.job_id < prefix + _LAST_CHARACTER)
-                .order_by(columns.job_id)
+                .where(*_begins_with(connection, columns.job_id, prefix))
+                .order_by(_by_bytes(connection, columns.job_id))
                 .limit(_SHOWN_CANDIDATES + 1)
             ).all()
         if len(rows) == 1:
@@ -200,8 +203,10 @@ class Jobs:
             return self.get(job_id) is not None
         with self._database.write() as connection:
             statement = self._jobs.table.update().where(self._jobs.columns.job_id == job_id).values(**values)
+            self._database.announce(connection)
             return connection.execute(statement).rowcount > 0
 
+    @again_on_conflict
     def delete(self, job_id: str) -> bool:
         """Delete a job and what is remembered of its attempts; False when there is no such job."""
         with self._database.write() as connection:
@@ -231,7 +236,7 @@ class Jobs:
         """Return beginnings of ids, as long as this one, that it may be a slip of: of the newest jobs, and others."""
         columns = self._jobs.columns
         half = prefix[: max(1, len(prefix) // 2)]
-        alike = sa.select(columns.job_id).where(columns.job_id >= half, columns.job_id < half + _LAST_CHARACTER)
+        alike = sa.select(columns.job_id).where(*_begins_with(connection, columns.job_id, half))
         newest = sa.select(columns.job_id).order_by(columns.created_at.desc())
         found = [*connection.scalars(alike.limit(_CANDIDATES)), *connection.scalars(newest.limit(_CANDIDATES))]
         return {job_id[: len(prefix)] for job_id in _texts(found)}
@@ -239,6 +244,16 @@ class Jobs:
     def _one(self, connection: sa.Connection, job_id: str) -> ComputeJob | None:
         row = connection.execute(self._jobs.with_id(job_id)).one_or_none()
         return None if row is None else job_of(row)
+
+
+def _begins_with(connection: sa.Connection, column: sa.Column[Any], prefix: str) -> list[sa.ColumnElement[bool]]:
+    ordered = _by_bytes(connection, column)
+    return [ordered >= prefix, ordered < prefix + _LAST_CHARACTER]
+
+
+def _by_bytes(connection: sa.Connection, column: sa.Column[Any]) -> sa.ColumnElement[Any]:
+    """Return a column in the order of its bytes, not in that of some language."""
+    return sa.collate(column, "C") if connection.dialect.name == "postgresql" else column
 
 
 def _texts(values: Iterable[Any]) -> set[str]:

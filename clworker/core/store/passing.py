@@ -19,7 +19,7 @@ class PassingClaims(Claims):
 
     def __init__(self, database: Database, jobs: JobsTable) -> None:
         super().__init__(database, jobs)
-        self._queue = self._passing = _PassingQueue(jobs, database.engine.dialect)
+        self._queue = self._passing = _PassingQueue(jobs, database.dialect)
 
     def pass_over(self, job_ids: Collection[str]) -> None:
         """Claim none of these jobs from now on; the collection is looked into at each claim, and may change."""

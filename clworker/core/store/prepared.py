@@ -68,12 +68,12 @@ class PreparedForMany:
         self._dialect = dialect
         self._statements: dict[int, Prepared] = {}
 
-    def run(self, connection: sa.Connection, wanted: Sequence[Any]) -> Sequence[Any]:
-        """Return the rows, as tuples."""
+    def run(self, connection: sa.Connection, wanted: Sequence[Any], **further: Any) -> Sequence[Any]:
+        """Return the rows, as tuples; ``further`` are the values of the query's own parameters."""
         if not wanted:
             return []
         if len(wanted) not in self._statements:
             names: list[sa.BindParameter[Any]] = [sa.bindparam(f"value_{number}") for number in range(len(wanted))]
             self._statements[len(wanted)] = Prepared(self._query.where(self._column.in_(names)), self._dialect)
         values = {f"value_{number}": value for number, value in enumerate(wanted)}
-        return self._statements[len(wanted)].run(connection, **values)
+        return self._statements[len(wanted)].run(connection, **values, **further)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from clworker.core.models import PurgeFilter
-from clworker.core.store.database import Database
+from clworker.core.store.database import Database, again_on_conflict
 from clworker.core.store.schema import JobsTable, attempts, purged
 
 
@@ -42,6 +42,7 @@ class Purges:
         with self._database.read() as connection:
             return [Row(*row) for row in connection.execute(query)]
 
+    @again_on_conflict
     def delete(self, rows: Sequence[Row], wanted: PurgeFilter) -> list[str]:
         """Delete those of the jobs that are still to go, with their attempts; return their ids.
 
@@ -50,6 +51,7 @@ class Purges:
         columns = self._jobs.columns
         still = sa.select(columns.id, columns.job_id).where(columns.id.in_([row.id for row in rows]))
         with self._database.write() as connection:
+            self._jobs.lock(connection, columns.id.in_([row.id for row in rows]))
             found = connection.execute(still.where(*self._matches(wanted))).all()
             job_ids = list(dict.fromkeys(row.job_id for row in found))
             connection.execute(self._jobs.table.delete().where(columns.id.in_([row.id for row in found])))

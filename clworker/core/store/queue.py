@@ -1,7 +1,7 @@
 """The queue: which jobs are next, and how they are taken from it within a transaction."""
 
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,9 @@ from clworker.core.store.rows import LARGEST_WHOLE, job_of
 from clworker.core.store.schema import JobsTable, attempts
 
 _NAMELESS = "the job's id is no text: no program can name the job, and none can run it"
+
+_FARTHEST = 1024
+"""Jobs that are looked at in one go, however many others are claiming at the same moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,16 @@ class Queue:
         self._dialect = dialect
         self._probes: dict[int, Prepared] = {}
         columns = jobs.columns
+        self._locks_rows = dialect.name != "sqlite"  # whose write lock is on everything
+        self._locked = PreparedForMany(
+            sa.select(columns.id, *jobs.selected())
+            .where(jobs.stands_at(ComputeJobStatus.QUEUED))
+            .order_by(*jobs.claim_order())
+            .limit(sa.bindparam("limit"))
+            .with_for_update(skip_locked=True),
+            columns.id,
+            dialect,
+        )
         self._older = PreparedForMany(
             sa.select(attempts.c.job_id, attempts.c.token, attempts.c.ended_at).order_by(attempts.c.id),
             attempts.c.job_id,
@@ -82,19 +95,42 @@ class Queue:
         self, connection: sa.Connection, instance: str, task_types: Sequence[str], limit: int, choose: Choice
     ) -> list[Claim]:
         """Claim the best jobs for an instance: as many as it chooses of up to ``limit``."""
-        while found := self._next(connection, task_types, limit):
-            if named := [each for each in found if self._has_name(connection, each)]:
-                chosen = named[: choose([each.job for each in named])]
-                return self._open_attempts(connection, instance, chosen) if chosen else []
-        return []
+        taken: list[_Found] = []
+        seen: set[int] = set()
+        ahead = limit
+        while found := self._next(connection, task_types, ahead, seen):
+            named = [each for each in found if self._has_name(connection, each)]
+            if named:
+                wanted = choose([each.job for each in (*taken, *named)][:limit]) - len(taken)
+                locked = self._lock(connection, named, wanted) if wanted > 0 else []
+                taken += locked
+                if len(locked) == wanted or wanted < 1:
+                    break
+            # What others are claiming now still seems to wait: look beyond it.
+            seen.update(each.row_id for each in found)
+            ahead = min(2 * ahead, _FARTHEST)
+        if len(taken) > 1 and seen:  # others than the choice was made of
+            taken = taken[: choose([each.job for each in taken])]
+        return self._open_attempts(connection, instance, taken) if taken else []
 
-    def _next(self, connection: sa.Connection, task_types: Iterable[str], limit: int) -> list[_Found]:
+    def _next(
+        self, connection: sa.Connection, task_types: Iterable[str], limit: int, seen: Collection[int] = ()
+    ) -> list[_Found]:
+        """Return the first jobs of those that wait and were not ``seen`` yet."""
         wanted = list(dict.fromkeys(task_types))
         if not wanted:
             return []
         values = {f"task_type_{number}": task_type for number, task_type in enumerate(wanted)}
-        rows = self._probe(len(wanted)).run(connection, **values, limit=limit)
-        return sorted((_Found(row[0], row[1], job_of(row)) for row in rows), key=lambda each: each.place)[:limit]
+        rows = self._probe(len(wanted)).run(connection, **values, limit=limit + len(seen))
+        found = [_Found(row[0], row[1], job_of(row)) for row in rows if row[0] not in seen]
+        return sorted(found, key=lambda each: each.place)[:limit]
+
+    def _lock(self, connection: sa.Connection, waiting: Sequence[_Found], wanted: int) -> Sequence[_Found]:
+        """Keep others from the first ``wanted`` of these that nobody is claiming now, and read them again."""
+        if not self._locks_rows:
+            return waiting[:wanted]
+        rows = self._locked.run(connection, [each.row_id for each in waiting], limit=wanted)
+        return [_Found(row[0], row[1], job_of(row)) for row in rows]
 
     def _probe(self, types: int) -> Prepared:
         """Return the query for the first jobs of so many task types: one look into the index for each."""

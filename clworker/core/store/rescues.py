@@ -6,8 +6,9 @@ import sqlalchemy as sa
 
 from clworker.core.clock import now_ms
 from clworker.core.models import Cause, Claim, ComputeJob, ComputeJobStatus
-from clworker.core.store.claims import close_attempt, close_attempts, update_held
-from clworker.core.store.database import Database
+from clworker.core.store.attempts import close_attempt, close_attempts
+from clworker.core.store.claims import update_held
+from clworker.core.store.database import Database, again_on_conflict
 from clworker.core.store.identity import current_boot_id, started_tokens
 from clworker.core.store.instances import lock_of
 from clworker.core.store.rows import job_of
@@ -21,6 +22,7 @@ class Rescues:
         self._database = database
         self._jobs = jobs
 
+    @again_on_conflict
     def rescue(self, instance: str, silent_at: int | None = None) -> list[ComputeJob]:
         """Take the jobs of a dead instance from it; return them as they now stand.
 
@@ -29,7 +31,7 @@ class Rescues:
         nothing is done if they have gone on. Raises StoreUnavailable.
         """
         with self._database.write() as connection:
-            worker = connection.execute(sa.select(instances).where(instances.c.instance == instance)).one_or_none()
+            worker = _locked(connection, instance)
             if silent_at is not None and (worker is None or worker.heartbeat != silent_at):
                 return []
             rescued = [
@@ -37,42 +39,48 @@ class Rescues:
                 for claim, started in self._open_claims(connection, instance, _started_tokens(worker))
             ]
             close_attempts(connection, Cause.SUPERSEDED, None, attempts.c.instance == instance)
+            self._database.announce(connection)
         return rescued
 
+    @again_on_conflict
     def take_over(self, instance: str) -> list[ComputeJob]:
         """End an instance in favour of another; its jobs go back to the queue uncounted.
 
         Returns them as they now stand. Raises StoreUnavailable.
         """
         with self._database.write() as connection:
+            _locked(connection, instance)
             claims = [claim for claim, _ in self._open_claims(connection, instance, None)]
             for claim in claims:
                 update_held(connection, self._jobs, claim, status=str(ComputeJobStatus.QUEUED), progress=0)
             freed = [self._job(connection, claim.job_id) for claim in claims]
             close_attempts(connection, Cause.TAKEOVER, None, attempts.c.instance == instance)
             connection.execute(instances.update().where(instances.c.instance == instance).values(ended_at=now_ms()))
+            self._database.announce(connection)
         return freed
 
     def _open_claims(
         self, connection: sa.Connection, instance: str, marked: frozenset[str] | None
     ) -> list[tuple[Claim, bool]]:
         """Return the claims that an instance holds, each with whether its job had started."""
-        rows = connection.execute(
-            sa.select(attempts.c.token, attempts.c.started_at, attempts.c.handed_at, attempts.c.job_id).where(
-                attempts.c.instance == instance, attempts.c.ended_at.is_(None)
+        jobs = self._jobs.columns
+        held = (
+            sa.select(attempts.c.token, attempts.c.started_at, attempts.c.handed_at, *self._jobs.selected())
+            .join(self._jobs.table, jobs.job_id == attempts.c.job_id)
+            .where(
+                attempts.c.instance == instance,
+                attempts.c.ended_at.is_(None),
+                self._jobs.stands_at(ComputeJobStatus.PROCESSING),
+                jobs.started_at == attempts.c.started_at,
             )
-        ).all()
+            .order_by(jobs.id)
+            .with_for_update(of=self._jobs.table)
+        )
         claims = []
-        for row in rows:
-            job = connection.execute(
-                self._jobs.with_id(row.job_id).where(
-                    self._jobs.stands_at(ComputeJobStatus.PROCESSING),
-                    self._jobs.columns.started_at == row.started_at,
-                )
-            ).one_or_none()
-            if job is not None:
-                started = row.handed_at is not None and (marked is None or row.token in marked)
-                claims.append((Claim(job_of(job), row.token, row.started_at), started))
+        for row in connection.execute(held).all():
+            token, started_at, handed_at, *_ = row
+            started = handed_at is not None and (marked is None or token in marked)
+            claims.append((Claim(job_of(row), token, started_at), started))
         return claims
 
     def _rescue_one(self, connection: sa.Connection, claim: Claim, started: bool, obituary: str) -> ComputeJob:
@@ -91,6 +99,12 @@ class Rescues:
 
     def _job(self, connection: sa.Connection, job_id: str) -> ComputeJob:
         return job_of(connection.execute(self._jobs.with_id(job_id)).one())
+
+
+def _locked(connection: sa.Connection, instance: str) -> sa.Row[Any] | None:
+    """Return an instance's row, which nobody else changes now: it neither beats nor claims."""
+    query = sa.select(instances).where(instances.c.instance == instance).with_for_update()
+    return connection.execute(query).one_or_none()
 
 
 def _started_tokens(worker: sa.Row[Any] | None) -> frozenset[str] | None:

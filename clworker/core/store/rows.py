@@ -5,6 +5,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from clworker.core.models import LARGEST_JSON, ComputeJob
 
@@ -32,22 +35,57 @@ class JsonText(sa.types.TypeDecorator[Any]):
         return None if value is None else json.dumps(value, allow_nan=False)
 
 
+class JsonDocument(JsonText):
+    """JSON in a column of PostgreSQL's type JSON or JSONB, which takes no text."""
+
+    cache_ok = True
+
+    def bind_expression(self, bindvalue: sa.BindParameter[Any]) -> sa.ColumnElement[Any]:
+        return sa.cast(bindvalue, sa.JSON)
+
+
+def json_type(dialect: sa.Dialect, kind: Any) -> JsonText:
+    """Return how a column that holds JSON is written, by the type that it has in the database."""
+    # SQLite's type JSON is text by another name.
+    return JsonDocument() if dialect.name == "postgresql" and isinstance(kind, sa.JSON) else JsonText()
+
+
 class PlainText(sa.types.TypeDecorator[str]):
-    """Text in which bytes of a file name that are no UTF-8 are kept as escapes, since SQLite refuses them."""
+    """Text in which what the database refuses is kept as escapes: bytes of a file name that are no UTF-8, and NUL."""
 
     impl = sa.Text
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
-        return None if value is None else value.encode(errors="backslashreplace").decode()
+        if value is None:
+            return None
+        text = value.encode(errors="backslashreplace").decode()
+        return text.replace("\0", "\\x00") if dialect.name == "postgresql" else text
+
+
+class _Size(FunctionElement[int]):
+    """The size of a text in bytes."""
+
+    type = sa.Integer()
+    inherit_cache = True
+
+
+@compiles(_Size)
+def _size_of_blob(element: _Size, compiler: SQLCompiler, **options: Any) -> str:
+    # As bytes, since the length of a text ends at the first NUL in it.
+    return f"length(CAST({compiler.process(element.clauses, **options)} AS BLOB))"
+
+
+@compiles(_Size, "postgresql")
+def _size_of_text(element: _Size, compiler: SQLCompiler, **options: Any) -> str:
+    return f"octet_length(CAST({compiler.process(element.clauses, **options)} AS TEXT))"
 
 
 def readable(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
     """Return the column as ``job_of`` reads it; the database holds back what would fill this process's memory."""
     if isinstance(column.type, JsonText):
-        # As bytes, since the length of a text ends at the first NUL in it.
-        size = sa.func.length(sa.cast(column, sa.LargeBinary))
-        return sa.type_coerce(sa.case((size > LARGEST_JSON, _TOO_LARGE), else_=column), sa.Text())
+        text = sa.cast(column, sa.Text) if isinstance(column.type, JsonDocument) else column
+        return sa.type_coerce(sa.case((_Size(column) > LARGEST_JSON, _TOO_LARGE), else_=text), sa.Text())
     if column.name in ("error_message", "created_by"):
         return sa.type_coerce(sa.func.substr(column, 1, LONGEST_TEXT), column.type)
     return column

@@ -3,20 +3,30 @@
 A ``jobs`` table that exists is never altered; which columns it has is looked up once.
 """
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.schema import CreateIndex
 
 from clworker.core.errors import SchemaMismatch
 from clworker.core.models import ComputeJob, ComputeJobStatus
-from clworker.core.store.database import Database
-from clworker.core.store.rows import JsonText, PlainText, readable
+from clworker.core.store.database import Database, RightMissing
+from clworker.core.store.rows import PlainText, json_type, readable
+
+_log = logging.getLogger("clworker.store")
 
 SCHEMA_VERSION = 1
 """Version of the ``clworker_`` tables; a database that holds a newer one is left alone."""
 
 own = sa.MetaData()
+
+
+def only_where(condition: str) -> dict[str, Any]:
+    """Return what makes an index a partial one, in every database."""
+    return {"sqlite_where": sa.text(condition), "postgresql_where": sa.text(condition)}
+
 
 schema_versions = sa.Table("clworker_schema", own, sa.Column("version", sa.Integer, nullable=False))
 
@@ -43,7 +53,8 @@ instances = sa.Table(
 attempts = sa.Table(
     "clworker_attempts",
     own,
-    sa.Column("id", sa.Integer, primary_key=True),
+    # SQLite's numbers are as large as need be, but only under this name.
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
     sa.Column("job_id", sa.String, nullable=False),
     sa.Column("instance", sa.String(32), nullable=False),
     # Without an index: found by job and token. Random values would touch a page for each claim.
@@ -57,7 +68,7 @@ attempts = sa.Table(
     sa.Column("peak_memory_kib", sa.BigInteger),
     sa.Index("clworker_attempts_job", "job_id"),
     sa.Index("clworker_attempts_instance", "instance", "ended_at"),
-    sa.Index("clworker_attempts_open", "job_id", unique=True, sqlite_where=sa.text("ended_at IS NULL")),
+    sa.Index("clworker_attempts_open", "job_id", unique=True, **only_where("ended_at IS NULL")),
     sa.Index("clworker_attempts_ended", "ended_at"),
 )
 
@@ -144,6 +155,11 @@ class JobsTable:
         """Return the query for one whole job."""
         return sa.select(*self.selected()).where(self.table.c.job_id == job_id)
 
+    def lock(self, connection: sa.Connection, which: sa.ColumnElement[bool]) -> None:
+        """Have nobody else change these rows before the transaction's end; all lock them in one order."""
+        if connection.dialect.name != "sqlite":  # there the whole database is locked already
+            connection.execute(sa.select(self.table.c.id).where(which).order_by(self.table.c.id).with_for_update())
+
     def in_status(self, status: str) -> list[Any]:
         """Return the condition on the status in words that let the index of finished jobs be used."""
         here = self.table.c.status == status
@@ -166,14 +182,29 @@ def open_schema(database: Database) -> JobsTable:
         jobs = find_whole(connection, database.label)
     if jobs is None:
         with database.write() as connection:
+            database.keep_others_out(connection, "tables")
             jobs = completed(connection, database.label)
     with database.read() as connection:
         present = _index_names(connection)
     for index in (_queue_index(jobs), _finished_index(jobs)):
         if index.name not in present:
-            with database.write() as connection:
-                index.create(connection, checkfirst=True)
+            _create(database, index)
     return jobs
+
+
+def _create(database: Database, index: sa.Index) -> None:
+    """Create an index of ours on ``jobs``. Without it all is slower, but nothing is wrong."""
+    try:
+        with database.write() as connection:
+            database.keep_others_out(connection, "tables")
+            database.take_time(connection)
+            index.create(connection, checkfirst=True)
+    except RightMissing as failure:
+        statement = str(CreateIndex(index).compile(dialect=database.dialect)).replace("\n", " ")
+        _log.warning(
+            "an index is missing, and claims are slow; let the owner of the table jobs create it",
+            extra={"statement": statement, "reason": str(failure)},
+        )
 
 
 def find_jobs(connection: sa.Connection, label: str) -> JobsTable | None:
@@ -212,10 +243,10 @@ def _check_version(connection: sa.Connection) -> None:
 
 
 def _bound_jobs(connection: sa.Connection, label: str) -> JobsTable:
-    present = {column["name"] for column in sa.inspect(connection).get_columns("jobs")}
+    present = {column["name"]: column["type"] for column in sa.inspect(connection).get_columns("jobs")}
     result_name = next((name for name in _RESULT_NAMES if name in present), None)
     needed = {column.name for column in _CURRENT.columns} - _OPTIONAL - {"output"}
-    missing = sorted(needed - present) + ([] if result_name else ["output"])
+    missing = sorted(needed - present.keys()) + ([] if result_name else ["output"])
     if missing or result_name is None:
         raise SchemaMismatch(
             f"database {label}: its table jobs is of neither generation that clworker knows; "
@@ -225,7 +256,7 @@ def _bound_jobs(connection: sa.Connection, label: str) -> JobsTable:
     for column in _CURRENT.columns:
         name = result_name if column.name == "output" else column.name
         if name in present:
-            kind = JsonText() if isinstance(column.type, sa.JSON) else column.type
+            kind = json_type(connection.dialect, present[name]) if isinstance(column.type, sa.JSON) else column.type
             columns.append(sa.Column(name, kind, primary_key=column.primary_key))
     return JobsTable(sa.Table("jobs", sa.MetaData(), *columns), result_name)
 
@@ -236,7 +267,7 @@ def _queue_index(jobs: JobsTable) -> sa.Index:
         QUEUE_INDEX,
         jobs.columns.task_type,
         *jobs.claim_order(),
-        sqlite_where=sa.text("status = 'queued'"),
+        **only_where("status = 'queued'"),
     )
 
 
@@ -248,7 +279,7 @@ def _finished_index(jobs: JobsTable) -> sa.Index:
         columns.status,
         columns.task_type,
         columns.created_at,
-        sqlite_where=sa.text(_FINISHED),
+        **only_where(_FINISHED),
     )
 
 

@@ -103,7 +103,7 @@ def queued_by_task(
     query = (
         sa.select(task, sa.func.count(), sa.func.min(created))
         # SQLite by itself would look up every row by its status and sort them.
-        .select_from(sa.text(f"jobs INDEXED BY {QUEUE_INDEX}"))
+        .select_from(sa.text(f"jobs INDEXED BY {QUEUE_INDEX}" if connection.dialect.name == "sqlite" else "jobs"))
         .where(sa.text("status = 'queued'"))
         .group_by(task)
     )

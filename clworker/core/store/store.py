@@ -1,10 +1,13 @@
 """The database: everything that reads or writes it goes through a Store."""
 
+from pathlib import Path
+
 from clworker.core.store.care import Care
-from clworker.core.store.changes import ChangeProbe
-from clworker.core.store.database import BUSY_TIMEOUT, Database
+from clworker.core.store.changes import Changes
+from clworker.core.store.database import BUSY_TIMEOUT
 from clworker.core.store.instances import Instances
 from clworker.core.store.jobs import Jobs
+from clworker.core.store.opening import open_database
 from clworker.core.store.overview import Overviews
 from clworker.core.store.passing import PassingClaims
 from clworker.core.store.purges import Purges
@@ -17,12 +20,13 @@ from clworker.core.store.transfers import Transfers
 class Store:
     """One database with its tables in place."""
 
-    def __init__(self, url: str, busy_timeout: float = BUSY_TIMEOUT) -> None:
+    def __init__(self, url: str, busy_timeout: float = BUSY_TIMEOUT, home: Path | None = None) -> None:
         """Connect and create what is missing. ``busy_timeout`` is in seconds.
 
-        Raises StoreUnavailable, DatabaseLost and SchemaMismatch.
+        Lock files lie beside the database, where it is a file, else beside ``home``. Raises
+        StoreUnavailable, DatabaseLost, SchemaMismatch, and UsageFault without a driver.
         """
-        self.database = Database(url, busy_timeout)
+        self.database = open_database(url, busy_timeout, home)
         try:
             table = open_schema(self.database)
         except BaseException:
@@ -38,11 +42,9 @@ class Store:
         self.overviews = Overviews(self.database, table)
         self.instances = Instances(self.database)
 
-    def watch_changes(self) -> ChangeProbe:
-        """Open a probe that tells of other connections' commits."""
-        probe = ChangeProbe(self.database.path)
-        self.database.followers.append(probe)
-        return probe
+    def watch_changes(self) -> Changes:
+        """Watch for other connections' commits."""
+        return self.database.watch_changes()
 
     def close(self) -> None:
         """Close every connection."""

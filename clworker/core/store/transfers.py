@@ -67,6 +67,7 @@ class Transfers:
             rows = [self._values(job) for job in jobs if job.job_id not in existing]
             if rows and (skip_existing or not existing):
                 connection.execute(self._jobs.table.insert(), rows)
+                self._database.announce(connection)
         return existing
 
     def _existing(self, connection: sa.Connection, job_ids: Sequence[str]) -> set[str]:

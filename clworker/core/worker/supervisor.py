@@ -19,7 +19,7 @@ from clworker.core.errors import (
 from clworker.core.models import ComputeJob, signal_name
 from clworker.core.presence.messages import announces_queued
 from clworker.core.presence.port import Presence
-from clworker.core.store.changes import ChangeProbe
+from clworker.core.store.changes import Changes
 from clworker.core.store.identity import Instance
 from clworker.core.store.queue import Choice
 from clworker.core.worker import naming
@@ -33,7 +33,7 @@ from clworker.core.worker.rescuer import Rescuer
 from clworker.core.worker.service import ServiceManager
 from clworker.core.worker.signals import StopRequest
 from clworker.core.worker.situation import Phase, Situation
-from clworker.core.worker.wakeup import WakeUp, watch_commits
+from clworker.core.worker.wakeup import WakeUp, watch_changes
 
 _PAUSE_AFTER_DEATH = 0.5
 _log = structlog.get_logger("clworker.worker")
@@ -137,9 +137,9 @@ class ComputeWorker:
         stop, taken_over = self._stop, self._membership.taken_over
         self._pool.watch_deaths(self._notice_death)
         await self._lanes.fill()
-        probe = await self._call(self._around.store.watch_changes)
+        changes = await self._call(self._around.store.watch_changes)
         try:
-            async with self._background(self._duties(probe)):
+            async with self._background(self._duties(changes)):
                 await self._appear()
                 await self._work()
                 await self._drain()
@@ -147,7 +147,7 @@ class ComputeWorker:
             # The order matters: no heartbeat may follow the clearing.
             if not taken_over.is_set():
                 await self._disappear()
-            probe.close()
+            changes.close()
         if taken_over.is_set():
             raise InstanceEnded(f"another worker has taken over the name {self._around.settings.worker_id!r}")
         if stop.second.is_set() and stop.signal_number is not None:
@@ -159,13 +159,13 @@ class ComputeWorker:
         types = self._identity.task_types
         return Situation(phase, types, self._lanes.states, self._desk.fault, self._pool.plugins_alive)
 
-    def _duties(self, probe: ChangeProbe) -> Iterator[Coroutine[Any, Any, None]]:
+    def _duties(self, changes: Changes) -> Iterator[Coroutine[Any, Any, None]]:
         settings = self._around.settings
         yield self._announcer.run(settings.heartbeat_interval)
         yield self._membership.beat()
         yield self._membership.watch()
         yield self._lanes.watch_claims(self._identity.instance.instance)
-        yield watch_commits(self._around.store.database.path, probe, self._wakeup)
+        yield watch_changes(changes, self._wakeup)
         yield self._wake_after(self._stop.first)
         yield self._wake_after(self._membership.taken_over)
         if self._around.missed is not None:

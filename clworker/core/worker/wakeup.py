@@ -3,6 +3,7 @@
 inotify says that somebody wrote to SQLite's write-ahead log. With ``synchronous=FULL`` that
 often comes before the commit can be seen, so ``data_version`` is asked again and again, in
 growing pauses, until it has changed. Without inotify it is asked all the time.
+PostgreSQL tells by itself what clworker's programs have queued.
 """
 
 import asyncio
@@ -10,10 +11,11 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from typing import cast
 
 import structlog
 
-from clworker.core.store.changes import ChangeProbe
+from clworker.core.store.changes import Announced, ChangeProbe, Changes
 from clworker.core.worker.inotify import FolderWatch
 
 _PAUSES = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, *[0.05] * 60)
@@ -56,6 +58,14 @@ class WakeUp:
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._event.wait()
+
+
+async def watch_changes(changes: Changes, wakeup: WakeUp) -> None:
+    """Wake the supervisor after each commit of another connection that may matter, for ever."""
+    if isinstance(changes, ChangeProbe):
+        await watch_commits(changes.path, changes, wakeup)
+    else:
+        await _follow(cast(Announced, changes), wakeup)
 
 
 async def watch_commits(database_path: str, probe: ChangeProbe, wakeup: WakeUp) -> None:
@@ -110,6 +120,31 @@ async def _has_changed(probe: ChangeProbe, written: asyncio.Event) -> bool:
             written.clear()
             pauses = iter(_PAUSES)
     return True
+
+
+async def _follow(changes: Announced, wakeup: WakeUp) -> None:
+    """Be told of queued jobs; what is told while none is wanted counts as one, once one is."""
+    missed = False
+
+    def on_change() -> None:
+        nonlocal missed
+        if wakeup.commits_wanted:
+            wakeup.set_from_thread()
+        else:
+            missed = True
+
+    def on_wanted() -> None:
+        nonlocal missed
+        if missed:
+            missed = False
+            wakeup.set()
+
+    wakeup.on_wanted = on_wanted
+    try:
+        changes.follow(on_change)
+        await asyncio.get_running_loop().create_future()  # for ever
+    finally:
+        wakeup.on_wanted = lambda: None
 
 
 async def _look_all_the_time(probe: ChangeProbe, wakeup: WakeUp) -> None:

@@ -20,6 +20,7 @@ from tests.support.program import Program
 COMMANDS = dict(all_commands())
 HEAVY = {
     "sqlalchemy",
+    "psycopg",
     "paho",
     "PIL",
     "pydantic",
@@ -143,4 +144,4 @@ def test_a_default_is_one_of_the_commands() -> None:
 def test_the_importing_probe_sees_what_is_imported(program: Program) -> None:
     _, imported = imports(program, "jobs")
     assert {"sqlalchemy", "tabulate"} <= imported
-    assert imported & {"paho", "PIL", "pydantic", "cl_ml_tools", "structlog", "plugin_spy"} == set()
+    assert imported & {"psycopg", "paho", "PIL", "pydantic", "cl_ml_tools", "structlog", "plugin_spy"} == set()

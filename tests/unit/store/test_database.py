@@ -7,13 +7,13 @@ from threading import Barrier, Event
 import pytest
 
 from clworker.core.errors import StoreUnavailable
-from clworker.core.store.database import Database
+from clworker.core.store.sqlite import SqliteDatabase
 
 CONNECTIONS = 3
 
 
 def test_more_threads_than_connections_take_turns(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path / 'jobs.db'}")
+    database = SqliteDatabase(f"sqlite:///{tmp_path / 'jobs.db'}")
     held, go_on = Barrier(CONNECTIONS + 1), Event()
 
     def hold() -> None:
@@ -36,7 +36,7 @@ def test_more_threads_than_connections_take_turns(tmp_path: Path) -> None:
 
 
 def test_a_turn_that_never_comes_is_told_in_words(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path / 'jobs.db'}", busy_timeout=0.1)
+    database = SqliteDatabase(f"sqlite:///{tmp_path / 'jobs.db'}", busy_timeout=0.1)
     late = database.read()
     with database.read(), database.read(), database.read(), pytest.raises(StoreUnavailable, match="3 transactions"):
         late.__enter__()

@@ -1,0 +1,59 @@
+"""Closing attempts: why and how each one ended."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from clworker.core.clock import now_ms
+from clworker.core.models import Cause, Claim, Death, Ending
+from clworker.core.store.schema import attempts
+
+
+def is_attempt(job_id: Any, token: Any) -> sa.ColumnElement[bool]:
+    """Return the condition that finds the attempt of a claim."""
+    return sa.and_(attempts.c.job_id == job_id, attempts.c.token == token)
+
+
+_CLOSING = ("ended_at", "cause", "signal", "exit_code", "peak_memory_kib")
+"""What is written of an attempt that is over."""
+
+END_ATTEMPT = (
+    attempts.update()
+    .where(is_attempt(sa.bindparam("which"), sa.bindparam("held_token")), attempts.c.ended_at.is_(None))
+    .values({name: sa.bindparam(f"new_{name}") for name in _CLOSING})
+)
+
+
+def closing(claim: Claim, ending: Ending, now: int) -> dict[str, Any]:
+    """Return the values with which END_ATTEMPT closes the attempt of a claim."""
+    death = ending.death or Death()
+    return {
+        "which": claim.job_id,
+        "held_token": claim.token,
+        "new_ended_at": now,
+        "new_cause": str(ending.cause),
+        "new_signal": death.signal,
+        "new_exit_code": death.exit_code,
+        "new_peak_memory_kib": death.peak_memory_kib,
+    }
+
+
+def close_attempt(connection: sa.Connection, cause: Cause, claim: Claim) -> None:
+    """Close the attempt of a claim, if it is still open, saying why it ended."""
+    close_attempts(connection, cause, None, is_attempt(claim.job_id, claim.token))
+
+
+def close_attempts(connection: sa.Connection, cause: Cause, death: Death | None, which: sa.ColumnElement[bool]) -> None:
+    """Close open attempts, saying why and how they ended."""
+    death = death or Death()
+    connection.execute(
+        attempts.update()
+        .where(which, attempts.c.ended_at.is_(None))
+        .values(
+            ended_at=now_ms(),
+            cause=str(cause),
+            signal=death.signal,
+            exit_code=death.exit_code,
+            peak_memory_kib=death.peak_memory_kib,
+        )
+    )

@@ -1,0 +1,229 @@
+"""A PostgreSQL database: transactions, and connections that break.
+
+Transactions begin and end by our own words, with time limits that hold for them alone: so
+neither another program's settings nor a pooler in between can change what they mean. What
+SQLite's one write lock gives is had by locks on rows (``with_for_update``) under READ COMMITTED.
+"""
+
+import hashlib
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy.pool import NullPool
+
+from clworker.core.errors import StoreUnavailable, UsageFault
+from clworker.core.secrets import masked
+from clworker.core.store.announcements import CHANNEL, Announcements
+from clworker.core.store.database import Database, Evidence
+from clworker.core.store.postgres_failures import in_words
+
+MOST_TRANSACTIONS = 2
+"""At once; with the connection that listens a worker has three connections."""
+
+_STATEMENT_TIMEOUT = 30.0
+_IDLE_TIMEOUT = 60.0
+"""Seconds that a transaction of a frozen process may lock others out."""
+_CONNECTION: dict[str, str | int] = {
+    "application_name": "clworker",
+    "connect_timeout": 5,
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,  # milliseconds within which what was sent has to be acknowledged
+}
+"""How a connection is made, and when it counts as broken; the URL may say otherwise."""
+
+_UNSURE = 30.0
+"""Seconds for which we try to find out whether a commit whose answer was lost has taken place."""
+_PAUSE = 0.1
+
+
+class PostgresDatabase(Database):
+    """A database of a PostgreSQL server, 10 or later."""
+
+    def __init__(self, url: str, busy_timeout: float, home: Path) -> None:
+        """``busy_timeout`` is in seconds. Nothing is opened before the first transaction."""
+        parsed = sa.make_url(url)
+        self.label = masked(parsed.render_as_string())
+        self.home = home
+        self._busy_timeout = busy_timeout
+        self._room = threading.BoundedSemaphore(MOST_TRANSACTIONS)
+        self._idle: list[sa.Connection] = []
+        limits = _limits(busy_timeout)
+        self._begin_writing = f"BEGIN READ WRITE; {limits}"
+        self._begin_reading = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {limits}"
+        self.engine = _engine(parsed)
+
+    @contextmanager
+    def write(self, evidence: Evidence | None = None) -> Iterator[sa.Connection]:
+        """Open a transaction in which each statement sees what was committed before it."""
+        with self._failures_in_words(), self._transaction(self._begin_writing, evidence) as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """Open a transaction that sees one state of the database and locks nobody out."""
+        with self._failures_in_words(), self._transaction(self._begin_reading) as connection:
+            yield connection
+
+    def keep_others_out(self, connection: sa.Connection, subject: str) -> None:
+        """Wait until no other transaction is here for this subject."""
+        key = int.from_bytes(hashlib.blake2b(f"clworker {subject}".encode(), digest_size=8).digest(), signed=True)
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (key,))
+
+    def take_time(self, connection: sa.Connection) -> None:
+        """Lift the limit on the time of a statement; locks are waited for as long as ever."""
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+
+    def announce(self, connection: sa.Connection) -> None:
+        """Notify those who listen, when the transaction is committed."""
+        connection.exec_driver_sql(f"NOTIFY {CHANNEL}")
+
+    def watch_changes(self) -> Announcements:
+        """Return what listens, once it is asked to, on a connection of its own."""
+        return Announcements(self.connect, self._notify, self.label)
+
+    def close(self) -> None:
+        """Close every connection; the database can be used again afterwards."""
+        while self._idle:
+            _drop(self._idle.pop())
+
+    def connect(self) -> "psycopg.Connection[Any]":
+        """Open a connection beside those of the transactions. Raises StoreUnavailable."""
+        with self._failures_in_words():
+            opened = self.engine.raw_connection()
+            driver: Any = opened.driver_connection
+            opened.detach()
+            connected: psycopg.Connection[Any] = driver
+            return connected
+
+    def _notify(self, payload: str) -> None:
+        with self.write() as connection:
+            connection.exec_driver_sql("SELECT pg_notify(%s, %s)", (CHANNEL, payload))
+
+    @contextmanager
+    def _transaction(self, begin: str, evidence: Evidence | None = None) -> Iterator[sa.Connection]:
+        if not self._room.acquire(timeout=self._busy_timeout):
+            raise StoreUnavailable(f"database {self.label}: every connection of this program is busy for too long")
+        try:
+            connection = self._begun(begin)
+            try:
+                yield connection
+            except BaseException:
+                self._undo(connection)
+                raise
+            self._commit(connection, evidence)
+        finally:
+            self._room.release()
+
+    def _begun(self, begin: str) -> sa.Connection:
+        """Begin on a connection that was kept, or on a new one where that was cut meanwhile."""
+        while self._idle:
+            connection = self._idle.pop()
+            try:
+                self._begin(connection, begin)
+                return connection
+            except psycopg.OperationalError:
+                if not _is_broken(connection):
+                    raise
+        connection = self.engine.connect()
+        self._begin(connection, begin)
+        return connection
+
+    def _begin(self, connection: sa.Connection, begin: str) -> None:
+        try:
+            connection.begin()  # does nothing at the server, since the driver is in autocommit mode
+            with _driver(connection).cursor() as cursor:
+                cursor.execute(begin, prepare=False)
+        except BaseException:
+            self._undo(connection)
+            raise
+
+    def _commit(self, connection: sa.Connection, evidence: Evidence | None) -> None:
+        try:
+            connection.commit()
+        except BaseException:
+            broken = _is_broken(connection)
+            _drop(connection)
+            if not broken or evidence is None or not self._stands(evidence):
+                raise
+        else:
+            self._idle.append(connection)
+
+    def _stands(self, evidence: Evidence) -> bool:
+        """Find out whether a commit whose answer was lost has taken place, once the server is back."""
+        deadline = time.monotonic() + _UNSURE
+        while time.monotonic() < deadline:
+            time.sleep(_PAUSE)  # the first one for a commit that is still under way
+            try:
+                with self.engine.connect() as connection:
+                    return evidence.stands(connection)
+            except sa.exc.DBAPIError:
+                continue
+        return False
+
+    def _undo(self, connection: sa.Connection) -> None:
+        try:
+            connection.rollback()
+        except Exception:
+            _drop(connection)
+            return
+        if _is_broken(connection):
+            _drop(connection)
+        else:
+            self._idle.append(connection)
+
+    @contextmanager
+    def _failures_in_words(self) -> Iterator[None]:
+        try:
+            yield
+        except UnicodeEncodeError as failure:
+            raise UsageFault(f"{failure.object!r} is no valid text: no database can hold it") from failure
+        except (sa.exc.DBAPIError, psycopg.Error) as failure:  # of SQLAlchemy, or of a prepared statement
+            told = failure.orig if isinstance(failure, sa.exc.DBAPIError) else failure
+            raise in_words(told, self.label) from failure
+        except sa.exc.StatementError as failure:  # not even sent: a value that JSON cannot say
+            raise UsageFault(f"a value cannot be kept in the database: {failure.orig}") from failure
+
+
+def _engine(url: sa.URL) -> sa.Engine:
+    defaults = {name: value for name, value in _CONNECTION.items() if name not in url.query}
+    return sa.create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        hide_parameters=True,
+        poolclass=NullPool,  # we keep connections ourselves
+        use_native_hstore=False,  # which would be asked for at every start
+        connect_args={"autocommit": True, **defaults},
+    )
+
+
+def _limits(busy_timeout: float) -> str:
+    limits = {
+        "statement_timeout": max(_STATEMENT_TIMEOUT, 2 * busy_timeout),
+        "lock_timeout": busy_timeout,
+        "idle_in_transaction_session_timeout": _IDLE_TIMEOUT,
+    }
+    return "; ".join(f"SET LOCAL {name} = {round(seconds * 1000)}" for name, seconds in limits.items())
+
+
+def _driver(connection: sa.Connection) -> "psycopg.Connection[Any]":
+    driver: Any = connection.connection.driver_connection
+    connected: psycopg.Connection[Any] = driver
+    return connected
+
+
+def _is_broken(connection: sa.Connection) -> bool:
+    return connection.closed or connection.invalidated or bool(_driver(connection).closed)
+
+
+def _drop(connection: sa.Connection) -> None:
+    """Close a connection that may be broken."""
+    connection.invalidate()
+    connection.close()
