@@ -9,7 +9,7 @@ from threading import Barrier, Thread
 import pytest
 
 from clworker.core.errors import ClaimLost, InstanceEnded
-from clworker.core.models import Cause, Outcome
+from clworker.core.models.attempts import Cause, Outcome
 from clworker.core.store.identity import Role
 from clworker.core.store.store import Store
 from tests.support import databases, foreign

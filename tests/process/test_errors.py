@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clworker.core import app
+from clworker.core.app import queries
 from clworker.core.errors import BrokerUnavailable, SettingsError
 from clworker.core.store.store import Store
 from tests.support import databases
@@ -93,7 +93,7 @@ def test_exit_codes_of_failures(
     def fail(*_: object) -> None:
         raise failure
 
-    monkeypatch.setattr(app, "list_jobs", fail)
+    monkeypatch.setattr(queries, "list_jobs", fail)
     result = command.run("jobs")
     assert (result.code, result.stdout) == (code, "")
     expected = failure.faults if isinstance(failure, SettingsError) else [str(failure) or "interrupted"]
@@ -207,7 +207,7 @@ def test_an_internal_error_is_told_in_the_log(command: InProcess, monkeypatch: p
         password = SECRET
         raise ZeroDivisionError(f"mysql://u:{password}@h")
 
-    monkeypatch.setattr(app, "list_jobs", fail)
+    monkeypatch.setattr(queries, "list_jobs", fail)
     result = command.run("jobs")
     assert (result.code, result.stdout) == (70, "")
     (line,) = result.log

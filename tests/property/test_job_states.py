@@ -27,7 +27,8 @@ from hypothesis.stateful import (
 )
 
 from clworker.core.errors import ClaimLost, InstanceEnded
-from clworker.core.models import Cause, Claim, ComputeJobStatus, NewJob, Outcome
+from clworker.core.models.attempts import Cause, Claim, Outcome
+from clworker.core.models.jobs import ComputeJobStatus, NewJob
 from tests.support import databases, foreign
 from tests.support.clock import stopped_clock
 from tests.support.emptied import Emptied

@@ -8,7 +8,9 @@ import pytest
 
 from clworker.core.explain.answer import Explanation, explain
 from clworker.core.explain.facts import Facts, Line, Plugin
-from clworker.core.models import Attempt, ComputeJob, WorkerRecord, WorkerView
+from clworker.core.models.attempts import Attempt
+from clworker.core.models.jobs import ComputeJob
+from clworker.core.models.workers import WorkerRecord, WorkerView
 
 NOW = 1_700_000_000_000
 STARTED = NOW - 60_000
