@@ -35,7 +35,7 @@ SECRET = "hunter2"
         (["jobs", "--log-level", "DEBUG"], ["it comes before the command: 'clworker --log-level … jobs list'"]),
         (["run", "--version"], ["it comes before the command: 'clworker --version … run'"]),
         (["--strict", "list-tasks"], ["it comes after its command: 'clworker list-tasks --strict'"]),
-        (["--status", "error"], ["it comes after its command: 'clworker jobs list --status'"]),
+        (["--status", "error"], ["it comes after its command: ", "'clworker jobs list --status'"]),
         (["jobs", "--wait", "submit"], ["it comes after its command: 'clworker jobs submit --wait'"]),
         (["help", "sumbit"], ["no such command 'sumbit'"]),
         (["list-tasks", "image_rezise"], ["did you mean 'image_resize'?"]),
