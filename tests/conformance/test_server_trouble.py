@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from clworker.core.errors import ClaimLost, StoreUnavailable, UsageFault
 from clworker.core.models.attempts import Cause, Claim, Outcome
 from clworker.core.models.jobs import ComputeJobStatus, NewJob
-from clworker.core.store import announcements, postgres
+from clworker.core.store import announcements, pipelines, postgres
 from clworker.core.store.store import Store
 from tests.conformance.conftest import TASK, Bench
 from tests.support import databases, foreign
@@ -75,7 +75,7 @@ def test_a_commit_whose_answer_is_lost_is_looked_up(
     server_bench: Bench, monkeypatch: pytest.MonkeyPatch, arrives: bool
 ) -> None:
     bench = server_bench
-    real, lost = sa.Connection.commit, 0
+    real, lost = pipelines.commit, 0
     claims: list[Claim] = []
 
     def commit(connection: sa.Connection) -> None:
@@ -86,7 +86,7 @@ def test_a_commit_whose_answer_is_lost_is_looked_up(
             real(connection)
         if not reads:
             lost += 1
-            monkeypatch.setattr(sa.Connection, "commit", real)
+            monkeypatch.setattr(pipelines, "commit", real)
             driver.pgconn.finish()
             driver.execute("SELECT 1")
 
@@ -96,7 +96,7 @@ def test_a_commit_whose_answer_is_lost_is_looked_up(
         lambda: bench.store.claims.finish(claims[0], DONE),
     ]
     for act in acts:
-        monkeypatch.setattr(sa.Connection, "commit", commit)
+        monkeypatch.setattr(pipelines, "commit", commit)
         if not arrives:
             with pytest.raises(StoreUnavailable):
                 act()

@@ -1,8 +1,10 @@
 """Closing attempts: why and how each one ended."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.types import TypeEngine
 
 from clworker.core.clock import now_ms
 from clworker.core.models.attempts import Cause, Claim, Death, Ending
@@ -17,19 +19,23 @@ def is_attempt(job_id: Any, token: Any) -> sa.ColumnElement[bool]:
 _CLOSING = ("ended_at", "cause", "signal", "exit_code", "peak_memory_kib")
 """What is written of an attempt that is over."""
 
-END_ATTEMPT = (
-    attempts.update()
-    .where(is_attempt(sa.bindparam("which"), sa.bindparam("held_token")), attempts.c.ended_at.is_(None))
-    .values({name: sa.bindparam(f"new_{name}") for name in _CLOSING})
-)
+CLOSING_TYPES: dict[str, TypeEngine[Any]] = {
+    "attempt_id": sa.BigInteger(),
+    **{f"new_{name}": attempts.c[name].type for name in _CLOSING},
+}
 
 
-def closing(claim: Claim, ending: Ending, now: int) -> dict[str, Any]:
-    """Return the values with which END_ATTEMPT closes the attempt of a claim."""
+def end_attempts(given: Mapping[str, Any]) -> sa.Update:
+    """Return the update that closes attempts whose claims are proven, by their numbers."""
+    values = {name: given[f"new_{name}"] for name in _CLOSING}
+    return attempts.update().where(attempts.c.id == given["attempt_id"]).values(values)
+
+
+def closing(attempt_id: int, ending: Ending, now: int) -> dict[str, Any]:
+    """Return the values with which ``end_attempts`` closes an attempt."""
     death = ending.death or Death()
     return {
-        "which": claim.job_id,
-        "held_token": claim.token,
+        "attempt_id": attempt_id,
         "new_ended_at": now,
         "new_cause": str(ending.cause),
         "new_signal": death.signal,

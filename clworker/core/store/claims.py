@@ -6,20 +6,22 @@ Every write after a claim demands its token, whose attempt must be open, and its
 from us.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.types import TypeEngine
 
 from clworker.core.clock import now_ms
 from clworker.core.errors import ClaimLost, InstanceEnded, StoreUnavailable
 from clworker.core.models.attempts import Cause, Claim, Death, Ending, Outcome, Return
 from clworker.core.models.jobs import ComputeJobStatus
-from clworker.core.store.attempts import END_ATTEMPT, close_attempt, closing, is_attempt
+from clworker.core.store.attempts import CLOSING_TYPES, close_attempt, closing, end_attempts, is_attempt
 from clworker.core.store.database import Database, Evidence, again_on_conflict
-from clworker.core.store.prepared import Prepared, PreparedForMany
+from clworker.core.store.prepared import Prepared, PreparedForMany, PreparedForRows
 from clworker.core.store.queue import Choice, Queue
+from clworker.core.store.rows import PlainText
 from clworker.core.store.schema import JobsTable, attempts, instances
 
 
@@ -46,6 +48,14 @@ class Exchange:
     """Whether this instance was ended by another, and can claim nothing."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """Where the rows of a claim stand that is proven, and that nobody else changes before the commit."""
+
+    row_id: int
+    attempt_id: int
+
+
 class Claims:
     """The state machine of jobs, over one database."""
 
@@ -55,7 +65,7 @@ class Claims:
         dialect = database.dialect
         self._queue = Queue(jobs, dialect)
         held: sa.Select[Any] = (
-            sa.select(attempts.c.token)
+            sa.select(attempts.c.token, jobs.columns.id, attempts.c.id)
             .join(jobs.table, jobs.columns.job_id == attempts.c.job_id)
             .where(
                 attempts.c.ended_at.is_(None),
@@ -64,7 +74,7 @@ class Claims:
             )
         )
         # The rows stay locked, in the order in which all lock them: what is proven holds until the commit.
-        locked = held.order_by(jobs.columns.id).with_for_update(of=jobs.table)
+        locked = held.order_by(jobs.columns.id + 0).with_for_update(of=jobs.table)
         self._held_of_these = PreparedForMany(locked, attempts.c.job_id, dialect)
         self._held_by = held.where(attempts.c.instance == sa.bindparam("instance"))
         self._ending = Prepared(
@@ -74,8 +84,9 @@ class Claims:
             .with_for_update(read=True),
             dialect,
         )
-        self._end_job = Prepared(self._ending_of_jobs(), dialect)
-        self._end_attempt = Prepared(END_ATTEMPT, dialect)
+        result = jobs.columns[jobs.result_name].type
+        self._end_jobs = PreparedForRows(self._ending_of_jobs, _ending_types(result), dialect)
+        self._end_attempts = PreparedForRows(end_attempts, CLOSING_TYPES, dialect)
 
     def claim(self, instance: str, task_types: Sequence[str], limit: int = 1, choose: Choice = len) -> list[Claim]:
         """Claim up to ``limit`` queued jobs of these types, best first; as many as ``choose`` wants of them.
@@ -106,13 +117,15 @@ class Claims:
             return Exchange([])
         evidence = Evidence()
         with self._database.write(evidence) as connection:
-            ended = limit > 0 and self._has_ended(connection, instance)
+            ending = self._ending.send(connection, instance=instance) if limit > 0 else tuple
             settled = self._settle(connection, settlements, evidence)
+            ended = any(ended_at is not None for (ended_at,) in ending())
             if limit < 1 or ended:
                 return Exchange(settled, ended=ended)
             claims = self._queue.take(connection, instance, task_types, limit, choose)
             if claims:
-                evidence.leave(sa.select(attempts.c.id).where(is_attempt(claims[0].job_id, claims[0].token)))
+                first = claims[0]
+                evidence.leave(lambda: sa.select(attempts.c.id).where(is_attempt(first.job_id, first.token)))
             return Exchange(settled, claims)
 
     def any_waiting(self, task_types: Sequence[str]) -> bool:
@@ -139,9 +152,9 @@ class Claims:
         """
         evidence = Evidence()
         with self._database.write(evidence) as connection:
-            self._prove(connection, claim)
+            held = self._prove(connection, claim)
             place_outputs()
-            self._record(connection, [(claim, outcome)], evidence)
+            self._record(connection, [(held, claim, outcome)], evidence)
 
     @again_on_conflict
     def give_back(self, claim: Claim, cause: Cause, *, counted: bool, death: Death | None = None) -> None:
@@ -151,8 +164,8 @@ class Claims:
         """
         evidence = Evidence()
         with self._database.write(evidence) as connection:
-            self._prove(connection, claim)
-            self._record(connection, [(claim, Return(cause, counted, death))], evidence)
+            held = self._prove(connection, claim)
+            self._record(connection, [(held, claim, Return(cause, counted, death))], evidence)
 
     @again_on_conflict
     def abandon(self, claim: Claim) -> None:
@@ -170,9 +183,10 @@ class Claims:
     ) -> list[Ending | ClaimLost | StoreUnavailable]:
         held = self._held(connection, [settlement.claim for settlement in settlements])
         results: list[Ending | ClaimLost | StoreUnavailable] = []
-        endings: list[tuple[Claim, Ending]] = []
+        endings: list[tuple[_Held, Claim, Ending]] = []
         for settlement in settlements:
-            if settlement.claim.token not in held:
+            proven = held.get(settlement.claim.token)
+            if proven is None:
                 results.append(_loss_of(settlement.claim))
                 close_attempt(connection, Cause.SUPERSEDED, settlement.claim)
                 continue
@@ -182,61 +196,73 @@ class Claims:
                 results.append(failure)
             else:
                 results.append(ending)
-                endings.append((settlement.claim, ending))
+                endings.append((proven, settlement.claim, ending))
         if endings:
             self._record(connection, endings, evidence)
         return results
 
-    def _record(self, connection: sa.Connection, endings: Sequence[tuple[Claim, Ending]], evidence: Evidence) -> None:
+    def _record(
+        self, connection: sa.Connection, endings: Sequence[tuple[_Held, Claim, Ending]], evidence: Evidence
+    ) -> None:
         now = now_ms()
-        claim, ending = endings[0]
-        ended = sa.select(attempts.c.id).where(is_attempt(claim.job_id, claim.token))
-        evidence.leave(ended.where(attempts.c.ended_at.is_not(None), attempts.c.cause == str(ending.cause)))
-        self._end_job.run_each(connection, [_fields_of(claim, ending, now) for claim, ending in endings])
-        self._end_attempt.run_each(connection, [closing(claim, ending, now) for claim, ending in endings])
-        if any(isinstance(ending, Return) for _, ending in endings):
+        held, _, first = endings[0]
+        of_first = (attempts.c.id == held.attempt_id, attempts.c.ended_at.is_not(None))
+        evidence.leave(lambda: sa.select(attempts.c.id).where(*of_first, attempts.c.cause == str(first.cause)))
+        self._end_jobs.send(connection, [_fields_of(held, claim, ending, now) for held, claim, ending in endings])
+        self._end_attempts.send(connection, [closing(held.attempt_id, ending, now) for held, _, ending in endings])
+        if any(isinstance(ending, Return) for *_, ending in endings):
             self._database.announce(connection)
 
-    def _ending_of_jobs(self) -> sa.Update:
-        """Return the update that ends a run of a job; NULL leaves the progress and the retries as they are."""
+    def _ending_of_jobs(self, given: Mapping[str, Any]) -> sa.Update:
+        """Return the update that ends runs of jobs; NULL leaves the progress and the retries as they are."""
         columns = self._jobs.columns
         return (
             self._jobs.table.update()
-            .where(
-                columns.job_id == sa.bindparam("which"),
-                self._jobs.stands_at(ComputeJobStatus.PROCESSING),
-                columns.started_at == sa.bindparam("witness"),
-            )
+            .where(columns.id == given["row_id"])
             .values(
                 **self._jobs.values(
-                    status=sa.bindparam("new_status"),
-                    progress=sa.func.coalesce(sa.bindparam("new_progress", type_=sa.Integer), columns.progress),
-                    output=sa.bindparam("new_output", type_=columns[self._jobs.result_name].type),
-                    error_message=sa.bindparam("new_message", type_=columns.error_message.type),
-                    completed_at=sa.bindparam("ended_at"),
-                    retry_count=sa.func.coalesce(sa.bindparam("retries", type_=sa.Integer), columns.retry_count),
-                    updated_at=sa.bindparam("now"),
+                    status=given["new_status"],
+                    progress=sa.func.coalesce(given["new_progress"], columns.progress),
+                    output=given["new_output"],
+                    error_message=given["new_message"],
+                    completed_at=given["new_end"],
+                    retry_count=sa.func.coalesce(given["new_retries"], columns.retry_count),
+                    updated_at=given["now"],
                 )
             )
         )
 
-    def _has_ended(self, connection: sa.Connection, instance: str) -> bool:
-        return any(ended_at is not None for (ended_at,) in self._ending.run(connection, instance=instance))
+    def _held(self, connection: sa.Connection, claims: Sequence[Claim]) -> dict[str, _Held]:
+        """Return those of the claims that stand, by their tokens."""
+        rows = self._held_of_these.run(connection, [claim.job_id for claim in claims])
+        return {token: _Held(row_id, attempt_id) for token, row_id, attempt_id in rows}
 
-    def _held(self, connection: sa.Connection, claims: Sequence[Claim]) -> frozenset[str]:
-        return frozenset(token for (token,) in self._held_of_these.run(connection, [claim.job_id for claim in claims]))
-
-    def _prove(self, connection: sa.Connection, claim: Claim) -> None:
-        if claim.token not in self._held(connection, [claim]):
+    def _prove(self, connection: sa.Connection, claim: Claim) -> _Held:
+        held = self._held(connection, [claim]).get(claim.token)
+        if held is None:
             raise _loss_of(claim)
+        return held
 
 
 def _loss_of(claim: Claim) -> ClaimLost:
     return ClaimLost(f"the claim on job {claim.job_id} is gone; what this attempt did is not recorded")
 
 
-def _fields_of(claim: Claim, ending: Ending, now: int) -> dict[str, Any]:
-    fields: dict[str, Any] = {"which": claim.job_id, "witness": claim.started_at, "now": now}
+def _ending_types(result: TypeEngine[Any]) -> dict[str, TypeEngine[Any]]:
+    return {
+        "row_id": sa.BigInteger(),
+        "new_status": sa.String(),
+        "new_progress": sa.Integer(),
+        "new_output": result,
+        "new_message": PlainText(),
+        "new_end": sa.BigInteger(),
+        "new_retries": sa.Integer(),
+        "now": sa.BigInteger(),
+    }
+
+
+def _fields_of(held: _Held, claim: Claim, ending: Ending, now: int) -> dict[str, Any]:
+    fields: dict[str, Any] = {"row_id": held.row_id, "now": now}
     if isinstance(ending, Return):
         retries = claim.job.retry_count + 1 if ending.counted else None
         return fields | {
@@ -244,16 +270,16 @@ def _fields_of(claim: Claim, ending: Ending, now: int) -> dict[str, Any]:
             "new_progress": 0,
             "new_output": None,
             "new_message": None,
-            "ended_at": None,
-            "retries": retries,
+            "new_end": None,
+            "new_retries": retries,
         }
     return fields | {
         "new_status": str(ending.status),
         "new_progress": 100 if ending.status is ComputeJobStatus.COMPLETED else None,
         "new_output": ending.output,
         "new_message": ending.error_message,
-        "ended_at": max(now, claim.started_at),
-        "retries": None,
+        "new_end": max(now, claim.started_at),
+        "new_retries": None,
     }
 
 

@@ -30,15 +30,15 @@ class Evidence:
     """
 
     def __init__(self) -> None:
-        self._trace: sa.Select[Any] | None = None
+        self._trace: Callable[[], sa.Select[Any]] | None = None
 
-    def leave(self, trace: sa.Select[Any]) -> None:
-        """Note a query that finds something only if this transaction was committed."""
+    def leave(self, trace: Callable[[], sa.Select[Any]]) -> None:
+        """Note what makes a query that finds something only if this transaction was committed."""
         self._trace = trace
 
     def stands(self, connection: sa.Connection) -> bool:
         """Look for it, in another transaction."""
-        return self._trace is not None and connection.execute(self._trace).first() is not None
+        return self._trace is not None and connection.execute(self._trace()).first() is not None
 
 
 class Database(ABC):

@@ -51,7 +51,7 @@ class Jobs:
             created_by=job.created_by,
         )
         evidence = Evidence()
-        evidence.leave(self._jobs.with_id(job.job_id))
+        evidence.leave(lambda: self._jobs.with_id(job.job_id))
         with self._database.write(evidence) as connection:
             connection.execute(self._jobs.table.insert().values(**values))
             self._database.announce(connection)

@@ -6,9 +6,10 @@ SQLite's one write lock gives is had by locks on rows (``with_for_update``) unde
 """
 
 import hashlib
+import select
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ from sqlalchemy.pool import NullPool
 
 from clworker.core.errors import StoreUnavailable, UsageFault
 from clworker.core.secrets import masked
+from clworker.core.store import pipelines
 from clworker.core.store.announcements import CHANNEL, Announcements
 from clworker.core.store.database import Database, Evidence
+from clworker.core.store.pipelines import driver_of
 from clworker.core.store.postgres_failures import in_words
 
 MOST_TRANSACTIONS = 2
@@ -40,9 +43,18 @@ _CONNECTION: dict[str, str | int] = {
 }
 """How a connection is made, and when it counts as broken; the URL may say otherwise."""
 
+_IDLE = 1.0
+"""Seconds after which a connection that was kept is asked whether it still stands, before anything depends on it."""
 _UNSURE = 30.0
 """Seconds for which we try to find out whether a commit whose answer was lost has taken place."""
 _PAUSE = 0.1
+
+_BY_INDEX = dict.fromkeys(("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit"), "off")
+"""What we change is found by index. Of a table that is young, or was just emptied, the server has no statistics
+to know that by, and would read it whole for each claim."""
+
+_BEGIN_WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+_BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
 class PostgresDatabase(Database):
@@ -55,22 +67,23 @@ class PostgresDatabase(Database):
         self.home = home
         self._busy_timeout = busy_timeout
         self._room = threading.BoundedSemaphore(MOST_TRANSACTIONS)
-        self._idle: list[sa.Connection] = []
+        self._idle: list[tuple[sa.Connection, float]] = []
         limits = _limits(busy_timeout)
-        self._begin_writing = f"BEGIN READ WRITE; {limits}"
-        self._begin_reading = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {limits}"
+        self._to_read = (_BEGIN_READING, _setting(limits))
+        self._to_write = (_BEGIN_WRITING, _setting(limits | _BY_INDEX))
         self.engine = _engine(parsed)
+        pipelines.end_for_others(self.engine)
 
     @contextmanager
     def write(self, evidence: Evidence | None = None) -> Iterator[sa.Connection]:
         """Open a transaction in which each statement sees what was committed before it."""
-        with self._failures_in_words(), self._transaction(self._begin_writing, evidence) as connection:
+        with self._failures_in_words(), self._transaction(self._to_write, evidence) as connection:
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """Open a transaction that sees one state of the database and locks nobody out."""
-        with self._failures_in_words(), self._transaction(self._begin_reading) as connection:
+        with self._failures_in_words(), self._transaction(self._to_read) as connection:
             yield connection
 
     def keep_others_out(self, connection: sa.Connection, subject: str) -> None:
@@ -84,7 +97,7 @@ class PostgresDatabase(Database):
 
     def announce(self, connection: sa.Connection) -> None:
         """Notify those who listen, when the transaction is committed."""
-        connection.exec_driver_sql(f"NOTIFY {CHANNEL}")
+        driver_of(connection).execute(f"NOTIFY {CHANNEL}", prepare=False)
 
     def watch_changes(self) -> Announcements:
         """Return what listens, once it is asked to, on a connection of its own."""
@@ -93,7 +106,7 @@ class PostgresDatabase(Database):
     def close(self) -> None:
         """Close every connection; the database can be used again afterwards."""
         while self._idle:
-            _drop(self._idle.pop())
+            _drop(self._idle.pop()[0])
 
     def connect(self) -> "psycopg.Connection[Any]":
         """Open a connection beside those of the transactions. Raises StoreUnavailable."""
@@ -109,7 +122,7 @@ class PostgresDatabase(Database):
             connection.exec_driver_sql("SELECT pg_notify(%s, %s)", (CHANNEL, payload))
 
     @contextmanager
-    def _transaction(self, begin: str, evidence: Evidence | None = None) -> Iterator[sa.Connection]:
+    def _transaction(self, begin: Sequence[str], evidence: Evidence | None = None) -> Iterator[sa.Connection]:
         if not self._room.acquire(timeout=self._busy_timeout):
             raise StoreUnavailable(f"database {self.label}: every connection of this program is busy for too long")
         try:
@@ -123,12 +136,13 @@ class PostgresDatabase(Database):
         finally:
             self._room.release()
 
-    def _begun(self, begin: str) -> sa.Connection:
+    def _begun(self, begin: Sequence[str]) -> sa.Connection:
         """Begin on a connection that was kept, or on a new one where that was cut meanwhile."""
         while self._idle:
-            connection = self._idle.pop()
+            connection, used_at = self._idle.pop()
             try:
-                self._begin(connection, begin)
+                # The answer is not waited for on a connection that has just proven itself.
+                self._begin(connection, begin, wait=time.monotonic() > used_at + _IDLE or _has_news(connection))
                 return connection
             except psycopg.OperationalError:
                 if not _is_broken(connection):
@@ -137,25 +151,32 @@ class PostgresDatabase(Database):
         self._begin(connection, begin)
         return connection
 
-    def _begin(self, connection: sa.Connection, begin: str) -> None:
+    def _begin(self, connection: sa.Connection, begin: Sequence[str], wait: bool = False) -> None:
         try:
             connection.begin()  # does nothing at the server, since the driver is in autocommit mode
-            with _driver(connection).cursor() as cursor:
-                cursor.execute(begin, prepare=False)
+            pipelines.begin(connection)
+            for statement in begin:
+                driver_of(connection).execute(statement)
+            if wait:
+                pipelines.end(connection)
+                pipelines.begin(connection)
         except BaseException:
             self._undo(connection)
             raise
 
     def _commit(self, connection: sa.Connection, evidence: Evidence | None) -> None:
         try:
-            connection.commit()
+            pipelines.commit(connection)
         except BaseException:
             broken = _is_broken(connection)
             _drop(connection)
             if not broken or evidence is None or not self._stands(evidence):
                 raise
         else:
-            self._idle.append(connection)
+            self._keep(connection)
+
+    def _keep(self, connection: sa.Connection) -> None:
+        self._idle.append((connection, time.monotonic()))
 
     def _stands(self, evidence: Evidence) -> bool:
         """Find out whether a commit whose answer was lost has taken place, once the server is back."""
@@ -171,6 +192,7 @@ class PostgresDatabase(Database):
 
     def _undo(self, connection: sa.Connection) -> None:
         try:
+            pipelines.break_off(connection)
             connection.rollback()
         except Exception:
             _drop(connection)
@@ -178,7 +200,7 @@ class PostgresDatabase(Database):
         if _is_broken(connection):
             _drop(connection)
         else:
-            self._idle.append(connection)
+            self._keep(connection)
 
     @contextmanager
     def _failures_in_words(self) -> Iterator[None]:
@@ -204,23 +226,29 @@ def _engine(url: sa.URL) -> sa.Engine:
     )
 
 
-def _limits(busy_timeout: float) -> str:
+def _limits(busy_timeout: float) -> dict[str, str]:
     limits = {
         "statement_timeout": max(_STATEMENT_TIMEOUT, 2 * busy_timeout),
         "lock_timeout": busy_timeout,
         "idle_in_transaction_session_timeout": _IDLE_TIMEOUT,
     }
-    return "; ".join(f"SET LOCAL {name} = {round(seconds * 1000)}" for name, seconds in limits.items())
+    return {name: str(round(seconds * 1000)) for name, seconds in limits.items()}
 
 
-def _driver(connection: sa.Connection) -> "psycopg.Connection[Any]":
-    driver: Any = connection.connection.driver_connection
-    connected: psycopg.Connection[Any] = driver
-    return connected
+def _setting(values: Mapping[str, str]) -> str:
+    """Return the statement that changes settings of the server for one transaction."""
+    return "SELECT " + ", ".join(f"set_config('{name}', '{value}', true)" for name, value in values.items())
+
+
+def _has_news(connection: sa.Connection) -> bool:
+    """Tell whether the server has sent something unasked, such as that it has ended the connection."""
+    poll = select.poll()
+    poll.register(driver_of(connection).fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _is_broken(connection: sa.Connection) -> bool:
-    return connection.closed or connection.invalidated or bool(_driver(connection).closed)
+    return connection.closed or connection.invalidated or bool(driver_of(connection).closed)
 
 
 def _drop(connection: sa.Connection) -> None:

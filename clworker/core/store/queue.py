@@ -1,16 +1,17 @@
 """The queue: which jobs are next, and how they are taken from it within a transaction."""
 
 import secrets
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.types import TypeEngine
 
 from clworker.core.clock import now_ms
 from clworker.core.models.attempts import Cause, Claim
 from clworker.core.models.jobs import ComputeJob, ComputeJobStatus
-from clworker.core.store.prepared import Prepared, PreparedForMany
+from clworker.core.store.prepared import Prepared, PreparedForMany, PreparedForRows, Rows
 from clworker.core.store.rows import LARGEST_WHOLE, job_of
 from clworker.core.store.schema import JobsTable, attempts
 
@@ -32,6 +33,15 @@ class _Found:
     def place(self) -> tuple[int, int, int]:
         return (-(self.job.priority or 0), self.job.created_at, self.row_id)
 
+
+_TAKEN: dict[str, TypeEngine[Any]] = {
+    "row_id": sa.BigInteger(),
+    "witness": sa.BigInteger(),
+    "now": sa.BigInteger(),
+}
+_OPENED: dict[str, TypeEngine[Any]] = {
+    name: attempts.c[name].type for name in ("job_id", "instance", "token", "started_at", "handed_at")
+}
 
 Choice = Callable[[Sequence[ComputeJob]], int]
 """Tells how many of the next jobs, from the first on, are to be claimed."""
@@ -56,7 +66,7 @@ class Queue:
             dialect,
         )
         self._older = PreparedForMany(
-            sa.select(attempts.c.job_id, attempts.c.token, attempts.c.ended_at).order_by(attempts.c.id),
+            sa.select(attempts.c.job_id, attempts.c.token, attempts.c.ended_at, attempts.c.id),
             attempts.c.job_id,
             dialect,
         )
@@ -67,26 +77,8 @@ class Queue:
             dialect,
         )
         self._end = jobs.table.update().where(columns.id == sa.bindparam("row_id"))
-        self._take = Prepared(
-            self._end.values(
-                **jobs.values(
-                    status=str(ComputeJobStatus.PROCESSING),
-                    progress=0,
-                    started_at=sa.bindparam("witness"),
-                    completed_at=None,
-                    output=None,
-                    error_message=None,
-                    updated_at=sa.bindparam("now"),
-                )
-            ),
-            dialect,
-        )
-        self._open = Prepared(
-            attempts.insert().values(
-                {name: sa.bindparam(name) for name in ("job_id", "instance", "token", "started_at", "handed_at")}
-            ),
-            dialect,
-        )
+        self._take = PreparedForRows(self._taking, _TAKEN, dialect)
+        self._open = PreparedForRows(_opening, _OPENED, dialect)
 
     def is_empty(self, connection: sa.Connection, task_types: Iterable[str]) -> bool:
         """Tell whether no job of these types waits."""
@@ -97,22 +89,27 @@ class Queue:
     ) -> list[Claim]:
         """Claim the best jobs for an instance: as many as it chooses of up to ``limit``."""
         taken: list[_Found] = []
+        older: list[Rows] = []
         seen: set[int] = set()
         ahead = limit
         while found := self._next(connection, task_types, ahead, seen):
             named = [each for each in found if self._has_name(connection, each)]
             if named:
                 wanted = choose([each.job for each in (*taken, *named)][:limit]) - len(taken)
-                locked = self._lock(connection, named, wanted) if wanted > 0 else []
+                if wanted < 1:
+                    break
+                candidates = named if self._locks_rows else named[:wanted]
+                older.append(self._older.send(connection, [each.job.job_id for each in candidates]))
+                locked = self._lock(connection, candidates, wanted)
                 taken += locked
-                if len(locked) == wanted or wanted < 1:
+                if len(locked) == wanted:
                     break
             # What others are claiming now still seems to wait: look beyond it.
             seen.update(each.row_id for each in found)
             ahead = min(2 * ahead, _FARTHEST)
         if len(taken) > 1 and seen:  # others than the choice was made of
             taken = taken[: choose([each.job for each in taken])]
-        return self._open_attempts(connection, instance, taken) if taken else []
+        return self._open_attempts(connection, instance, taken, older) if taken else []
 
     def _next(
         self, connection: sa.Connection, task_types: Iterable[str], limit: int, seen: Collection[int] = ()
@@ -129,7 +126,7 @@ class Queue:
     def _lock(self, connection: sa.Connection, waiting: Sequence[_Found], wanted: int) -> Sequence[_Found]:
         """Keep others from the first ``wanted`` of these that nobody is claiming now, and read them again."""
         if not self._locks_rows:
-            return waiting[:wanted]
+            return waiting
         rows = self._locked.run(connection, [each.row_id for each in waiting], limit=wanted)
         return [_Found(row[0], row[1], job_of(row)) for row in rows]
 
@@ -167,18 +164,20 @@ class Queue:
     def _row_of(self, connection: sa.Connection, name: str) -> Any:
         return connection.scalar(self._jobs.with_id(name).with_only_columns(self._jobs.columns.id))
 
-    def _open_attempts(self, connection: sa.Connection, instance: str, chosen: Sequence[_Found]) -> list[Claim]:
+    def _open_attempts(
+        self, connection: sa.Connection, instance: str, chosen: Sequence[_Found], older: Iterable[Rows]
+    ) -> list[Claim]:
         now = now_ms()
-        older = self._end_older_attempts(connection, [each.job.job_id for each in chosen], now)
-        claims = [self._claim(each.job, now, tuple(older.get(each.job.job_id, ()))) for each in chosen]
-        self._take.run_each(
+        tokens = self._end_older_attempts(connection, {each.job.job_id for each in chosen}, older, now)
+        claims = [self._claim(each.job, now, tuple(tokens.get(each.job.job_id, ()))) for each in chosen]
+        self._take.send(
             connection,
             [
                 {"row_id": each.row_id, "witness": claim.started_at, "now": now}
                 for each, claim in zip(chosen, claims, strict=True)
             ],
         )
-        self._open.run_each(
+        self._open.send(
             connection,
             [
                 {
@@ -193,14 +192,29 @@ class Queue:
         )
         return claims
 
-    def _end_older_attempts(self, connection: sa.Connection, job_ids: Sequence[str], now: int) -> dict[str, list[str]]:
-        """Close what is still open of earlier attempts; return the tokens of all, by job."""
-        older: dict[str, list[str]] = {}
-        for job_id, token, ended_at in self._older.run(connection, job_ids):
-            older.setdefault(job_id, []).append(token)
+    def _taking(self, given: Mapping[str, Any]) -> sa.Update:
+        values = self._jobs.values(
+            status=str(ComputeJobStatus.PROCESSING),
+            progress=0,
+            started_at=given["witness"],
+            completed_at=None,
+            output=None,
+            error_message=None,
+            updated_at=given["now"],
+        )
+        return self._jobs.table.update().where(self._jobs.columns.id == given["row_id"]).values(**values)
+
+    def _end_older_attempts(
+        self, connection: sa.Connection, job_ids: Collection[str], older: Iterable[Rows], now: int
+    ) -> dict[str, list[str]]:
+        """Close what is still open of earlier attempts at these jobs; return the tokens of all, by job."""
+        tokens: dict[str, list[str]] = {}
+        found = (row for rows in older for row in rows() if row[0] in job_ids)
+        for job_id, token, ended_at, _ in sorted(found, key=_number):
+            tokens.setdefault(job_id, []).append(token)
             if ended_at is None:
                 self._supersede.run(connection, which=job_id, now=now)
-        return older
+        return tokens
 
     def _claim(self, job: ComputeJob, now: int, older: tuple[str, ...]) -> Claim:
         # Strictly later than any earlier claim, even when the clock went back.
@@ -208,3 +222,12 @@ class Queue:
         started_at = max(now, before + 1) if before < LARGEST_WHOLE else now
         held = job.claimed(started_at, now if "updated_at" in self._jobs.columns else None)
         return Claim(held, secrets.token_hex(8), started_at, older)
+
+
+def _opening(given: Mapping[str, Any]) -> sa.Insert:
+    return attempts.insert().from_select(list(_OPENED), sa.select(*(given[name].label(name) for name in _OPENED)))
+
+
+def _number(attempt: Sequence[Any]) -> int:
+    number: int = attempt[-1]
+    return number

@@ -44,6 +44,11 @@ class JsonDocument(JsonText):
         return sa.cast(bindvalue, sa.JSON)
 
 
+def from_text(text: sa.ColumnElement[Any], kind: Any) -> sa.ColumnElement[Any]:
+    """Return a text as a value for a column of this type."""
+    return sa.cast(text, sa.JSON) if isinstance(kind, JsonDocument) else text
+
+
 def json_type(dialect: sa.Dialect, kind: Any) -> JsonText:
     """Return how a column that holds JSON is written, by the type that it has in the database."""
     # SQLite's type JSON is text by another name.
