@@ -5,7 +5,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from clworker.core.clock import now_ms
-from clworker.core.models import Cause, Claim, Death
+from clworker.core.models.attempts import Cause, Claim, Death
 from clworker.core.store.schema import attempts
 
 

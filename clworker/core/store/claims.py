@@ -14,7 +14,8 @@ import sqlalchemy as sa
 
 from clworker.core.clock import now_ms
 from clworker.core.errors import ClaimLost, InstanceEnded, StoreUnavailable
-from clworker.core.models import Cause, Claim, ComputeJobStatus, Death, Ending, Outcome, Return
+from clworker.core.models.attempts import Cause, Claim, Death, Ending, Outcome, Return
+from clworker.core.models.jobs import ComputeJobStatus
 from clworker.core.store.attempts import close_attempt, is_attempt
 from clworker.core.store.database import Database, Evidence, again_on_conflict
 from clworker.core.store.ends import Ends, Held

@@ -8,7 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
 from clworker.core.clock import now_ms
-from clworker.core.models import Claim, ComputeJobStatus, Death, Ending, Return
+from clworker.core.models.attempts import Claim, Death, Ending, Return
+from clworker.core.models.jobs import ComputeJobStatus
 from clworker.core.store.prepared import PreparedForRows
 from clworker.core.store.rows import PlainText
 from clworker.core.store.schema import JobsTable, attempts

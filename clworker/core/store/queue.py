@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
 from clworker.core.clock import now_ms
-from clworker.core.models import Cause, Claim, ComputeJob, ComputeJobStatus
+from clworker.core.models.attempts import Cause, Claim
+from clworker.core.models.jobs import ComputeJob, ComputeJobStatus
 from clworker.core.store.prepared import Prepared, PreparedForMany, PreparedForRows, Rows
 from clworker.core.store.rows import LARGEST_WHOLE, job_of
 from clworker.core.store.schema import JobsTable, attempts
