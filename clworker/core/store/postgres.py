@@ -34,6 +34,7 @@ _IDLE_TIMEOUT = 60.0
 """Seconds that a transaction of a frozen process may lock others out."""
 _CONNECTION: dict[str, str | int] = {
     "application_name": "clworker",
+    "client_encoding": "UTF8",  # whatever the database has: of SQL_ASCII the driver would return bytes for texts
     "connect_timeout": 5,
     "keepalives": 1,
     "keepalives_idle": 10,
