@@ -120,7 +120,10 @@ class Claims:
             claims = self._queue.take(connection, instance, chosen)
             if claims:
                 first = claims[0]
-                evidence.leave(lambda: sa.select(attempts.c.id).where(is_attempt(first.job_id, first.token)))
+                evidence.leave(
+                    lambda: sa.select(attempts.c.id).where(is_attempt(first.job_id, first.token)),
+                    lambda: self._row(self._jobs.columns.job_id == first.job_id),
+                )
             return Exchange(settled, claims)
 
     def _may_find_work(self, task_types: Sequence[str]) -> bool:
@@ -205,10 +208,16 @@ class Claims:
     ) -> None:
         held, _, first = endings[0]
         of_first = (attempts.c.id == held.attempt_id, attempts.c.ended_at.is_not(None))
-        evidence.leave(lambda: sa.select(attempts.c.id).where(*of_first, attempts.c.cause == str(first.cause)))
+        evidence.leave(
+            lambda: sa.select(attempts.c.id).where(*of_first, attempts.c.cause == str(first.cause)),
+            lambda: self._row(self._jobs.columns.id == held.row_id),
+        )
         self._ends.write(connection, endings)
         if any(isinstance(ending, Return) for *_, ending in endings):
             self._database.announce(connection)
+
+    def _row(self, which: sa.ColumnElement[bool]) -> sa.Select[Any]:
+        return sa.select(self._jobs.columns.id).where(which)
 
     def _held(self, connection: sa.Connection, claims: Sequence[Claim]) -> dict[str, Held]:
         """Return those of the claims that stand, by their tokens."""

@@ -31,10 +31,19 @@ class Evidence:
 
     def __init__(self) -> None:
         self._trace: Callable[[], sa.Select[Any]] | None = None
+        self._locked: Callable[[], sa.Select[Any]] | None = None
 
-    def leave(self, trace: Callable[[], sa.Select[Any]]) -> None:
-        """Note what makes a query that finds something only if this transaction was committed."""
-        self._trace = trace
+    def leave(self, trace: Callable[[], sa.Select[Any]], locked: Callable[[], sa.Select[Any]] | None = None) -> None:
+        """Note what makes a query that finds something only if this transaction was committed.
+
+        ``locked`` makes one for a row that this transaction keeps locked until its end.
+        """
+        self._trace, self._locked = trace, locked
+
+    def wait_for_end(self, connection: sa.Connection) -> None:
+        """Wait until the transaction is over: the server may be committing it yet, and nothing be seen of it."""
+        if self._locked is not None:
+            connection.execute(self._locked().with_for_update()).close()
 
     def stands(self, connection: sa.Connection) -> bool:
         """Look for it, in another transaction."""
