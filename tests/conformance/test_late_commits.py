@@ -1,8 +1,9 @@
-"""Commits that the server has begun and not ended when their connection breaks: they are still going to stand."""
+"""Commits whose connection breaks: what has taken place stands, also where the server has yet to end it."""
 
 import os
 import socket
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import sqlalchemy as sa
 from clworker.core.models.attempts import Cause, Outcome
 from clworker.core.models.jobs import ComputeJobStatus
 from clworker.core.store import pipelines
+from clworker.core.store.identity import Instance, InstanceLock, Role
 from tests.conformance.conftest import Bench
 from tests.support import databases
 from tests.support.emptied import Emptied
@@ -66,3 +68,28 @@ def test_a_commit_that_goes_on_without_its_client_is_waited_for(
     assert bench.row()["status"] == "completed"
     assert [attempt["cause"] for attempt in bench.attempts()] == ["completed"]
     store.close()
+
+
+def test_what_was_added_although_the_answer_got_lost_counts_as_added(
+    server_bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else an import that is repeated would refuse its own jobs, and a worker its own name."""
+    bench = server_bench
+    real = pipelines.commit
+
+    def commit(connection: sa.Connection) -> None:
+        monkeypatch.setattr(pipelines, "commit", real)
+        real(connection)
+        driver: Any = connection.connection.driver_connection
+        driver.pgconn.finish()
+        driver.execute("SELECT 1")
+
+    bench.submit()
+    moved = bench.store.jobs.find("job")
+    monkeypatch.setattr(pipelines, "commit", commit)
+    assert bench.store.transfers.add([replace(moved, job_id="moved")], skip_existing=False) == set()
+    instance = Instance.new("ann", Role.RUN, 30.0)
+    with InstanceLock(bench.home, instance) as lock:
+        monkeypatch.setattr(pipelines, "commit", commit)
+        assert bench.store.instances.register(instance, lock.file) == []
+    assert (bench.row("moved")["status"], bench.store.instances.is_live(instance.instance)) == ("queued", True)
