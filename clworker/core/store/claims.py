@@ -68,10 +68,11 @@ class Claims:
         locked = held.order_by(jobs.columns.id + 0).with_for_update(of=jobs.table)
         self._held_of_these = PreparedForMany(locked, attempts.c.job_id, dialect)
         self._held_by = held.where(attempts.c.instance == sa.bindparam("instance"))
+        # A lock that keeps out who would end the instance, and not its heartbeats.
         self._ending = Prepared(
             sa.select(instances.c.ended_at)
             .where(instances.c.instance == sa.bindparam("instance"))
-            .with_for_update(read=True),
+            .with_for_update(read=True, key_share=True),
             dialect,
         )
         self._ends = Ends(jobs, dialect)
