@@ -7,7 +7,7 @@ from clworker.core.doctor import broker, database, plugins, storage, worker
 from clworker.core.doctor.check import Check, failed, ok, skipped
 from clworker.core.doctor.field import Field, examine
 from clworker.core.errors import SettingsError
-from clworker.core.secrets import masked
+from clworker.core.secrets import masked, masked_url
 from clworker.core.settings import BrokerSettings, Settings, load_broker_settings, read_settings
 
 Options = Mapping[str, str | None]
@@ -54,4 +54,4 @@ def _names() -> list[str]:
 
 def _told(settings: Settings) -> str:
     at = "no broker" if settings.broadcast_type == "noop" else f"broker {settings.mqtt_host}:{settings.mqtt_port}"
-    return f"worker {settings.worker_id!r}, data folder {settings.server_dir}, {masked(settings.database_url)}, {at}"
+    return f"worker {settings.worker_id!r}, data folder {settings.server_dir}, {masked_url(settings.database_url)}, {at}"

@@ -209,9 +209,15 @@ def _create(database: Database, index: sa.Index) -> None:
 
 def find_jobs(connection: sa.Connection, label: str) -> JobsTable | None:
     """Return the ``jobs`` table, whether or not our own are there. Raises SchemaMismatch."""
-    present = set(sa.inspect(connection).get_table_names())
+    inspected = sa.inspect(connection)
+    present = set(inspected.get_table_names())
     if schema_versions.name in present:
         _check_version(connection)
+    if "jobs" not in present and inspected.has_table("jobs"):
+        raise SchemaMismatch(
+            f"database {label}: its jobs is a view or a foreign table, in which rows cannot be locked and indexed; "
+            "name the database that holds the table itself"
+        )
     return _bound_jobs(connection, label) if "jobs" in present else None
 
 
