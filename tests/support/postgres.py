@@ -43,7 +43,7 @@ class Server:
     def __init__(self) -> None:
         self.port = free_port()
         self._binaries = _binaries()
-        self._user = _unprivileged()
+        self._user = unprivileged()
         # Not below the tests' own folder, which no other user may enter.
         self._folder = Path(tempfile.mkdtemp(prefix="clworker-postgresql-"))
         self._process: subprocess.Popen[bytes] | None = None
@@ -122,7 +122,7 @@ def _binaries() -> Path:
     raise AssertionError
 
 
-def _unprivileged() -> int | None:
+def unprivileged() -> int | None:
     """Return the user who runs it, since it refuses to run as root; None when we may."""
     if os.geteuid() != 0:
         return None

@@ -22,6 +22,8 @@ CHANNEL = "clworker_queued"
 _CHECK = "check-"
 _CHECK_PATIENCE = 5.0
 """Seconds for which our own notification may be under way."""
+_SILENCE = 30.0
+"""Seconds without a notification after which we see whether the connection still leads anywhere."""
 _POLL = 1.0
 _RECONNECT = 1.0
 _log = logging.getLogger("clworker.store")
@@ -86,7 +88,10 @@ class Announcements:
                 return self._closed.is_set()
             self._on_change()
             while not self._closed.is_set():
-                if any(not payload.startswith(_CHECK) for payload in self._heard(connection, None)):
+                heard = self._heard(connection, _SILENCE)
+                if not heard and not self._hears_itself(connection):
+                    break  # cut without a word: listen on another one
+                if not heard or any(not payload.startswith(_CHECK) for payload in heard):
                     self._on_change()
         return True
 
@@ -100,7 +105,7 @@ class Announcements:
                 return True
         return False
 
-    def _heard(self, connection: "psycopg.Connection[Any]", timeout: float | None) -> list[str]:
+    def _heard(self, connection: "psycopg.Connection[Any]", timeout: float) -> list[str]:
         """Wait for something to arrive and return the payloads of all notifications."""
         readable, _, _ = select.select([connection.fileno(), self._woken], [], [], timeout)
         if connection.fileno() not in readable:
