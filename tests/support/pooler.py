@@ -12,6 +12,7 @@ from tests.support.broker import accepts, free_port, missing
 from tests.support.postgres import Server, unprivileged
 from tests.support.waiting import wait_until
 
+
 @contextmanager
 def pooler(server: Server, **options: str) -> Iterator[int]:
     """Run it for the time of the block and yield its port; ``options`` are settings of it."""

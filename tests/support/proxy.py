@@ -4,7 +4,7 @@ import selectors
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -31,7 +31,8 @@ class Proxy:
     """Passes everything on between its clients and a port of this machine, until it is told otherwise."""
 
     def __init__(self, target: int) -> None:
-        self._target = target
+        self.target = target
+        """The port to which new connections lead."""
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._selector = selectors.DefaultSelector()
@@ -41,9 +42,11 @@ class Proxy:
         self._ended = threading.Event()
         self._every = 0
         self._falls_silent = False
+        self._swallows = False
         self._commits = 0
         self.lost = 0
-        """How many answers to a COMMIT were lost."""
+        """How many COMMITs, or answers to one, were lost."""
+        self.on_lost: Callable[[], object] = lambda: None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -60,12 +63,16 @@ class Proxy:
                 self._forget(passage)
                 passage.reset()
 
+    def lose_commits(self, every: int) -> None:
+        """Cut the connection at each so-manyth COMMIT, which the server does not get to see; with 0 none any more."""
+        self._every, self._swallows, self._commits = every, True, 0
+
     def lose_answers(self, every: int, falls_silent: bool = False) -> None:
         """Cut the connection, or let it fall silent, after each so-manyth COMMIT: the server makes it, nobody hears it.
 
         With 0 none any more.
         """
-        self._every, self._falls_silent, self._commits = every, falls_silent, 0
+        self._every, self._falls_silent, self._swallows, self._commits = every, falls_silent, False, 0
 
     def close(self) -> None:
         """Cut everything and listen no more."""
@@ -87,7 +94,7 @@ class Proxy:
     def _accept(self) -> None:
         client, _ = self._listener.accept()
         try:
-            passage = _Passage(client, socket.create_connection(("127.0.0.1", self._target)))
+            passage = _Passage(client, socket.create_connection(("127.0.0.1", self.target)))
         except OSError:
             client.close()
             return
@@ -106,6 +113,9 @@ class Proxy:
                 return
             if side is passage.client:
                 self._look_for_commit(passage, data)
+                if passage.loses_answer and self._swallows:
+                    self._lose(passage)
+                    return
                 passage.server.sendall(data)
             elif data and passage.loses_answer:
                 self._lose(passage)
@@ -126,6 +136,7 @@ class Proxy:
 
     def _lose(self, passage: _Passage) -> None:
         self.lost += 1
+        self.on_lost()
         if self._falls_silent:
             passage.is_silent = True
         else:

@@ -54,4 +54,6 @@ def _names() -> list[str]:
 
 def _told(settings: Settings) -> str:
     at = "no broker" if settings.broadcast_type == "noop" else f"broker {settings.mqtt_host}:{settings.mqtt_port}"
-    return f"worker {settings.worker_id!r}, data folder {settings.server_dir}, {masked_url(settings.database_url)}, {at}"
+    return (
+        f"worker {settings.worker_id!r}, data folder {settings.server_dir}, {masked_url(settings.database_url)}, {at}"
+    )

@@ -26,6 +26,8 @@ _SILENCE = 30.0
 """Seconds without a notification after which we see whether the connection still leads anywhere."""
 _POLL = 1.0
 _RECONNECT = 1.0
+_LISTENS_AGAIN = 60.0
+"""Seconds without notifications before we try again: a server in trouble, too, can keep one for too long."""
 _log = logging.getLogger("clworker.store")
 
 
@@ -44,6 +46,7 @@ class Announcements:
         self._on_change: Callable[[], object] = lambda: None
         self._woken, self._waker = os.pipe()
         self._thread: threading.Thread | None = None
+        self._warned = False
 
     def changed(self) -> bool:
         """Tell every half second that somebody may have committed: not everybody announces it."""
@@ -117,10 +120,13 @@ class Announcements:
         return payloads
 
     def _poll(self) -> None:
-        _log.warning(
-            "no notifications arrive from the database, as behind a pooler that shares connections; "
-            "looking for jobs every second",
-            extra={"database": self._label},
-        )
-        while not self._closed.wait(_POLL):
+        if not self._warned:
+            _log.warning(
+                "no notifications arrive from the database, as behind a pooler that shares connections; "
+                "looking for jobs every second",
+                extra={"database": self._label},
+            )
+        self._warned = True
+        until = time.monotonic() + _LISTENS_AGAIN
+        while time.monotonic() < until and not self._closed.wait(_POLL):
             self._on_change()

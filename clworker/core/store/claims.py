@@ -119,13 +119,14 @@ class Claims:
             ending = self._ending.send(connection, instance=instance) if limit > 0 else tuple
             settled = self._settle(connection, settlements, evidence)
             ended = any(ended_at is not None for (ended_at,) in ending())
-            if limit < 1 or ended:
-                return Exchange(settled, ended=ended)
-            claims = self._queue.take(connection, instance, task_types, limit, choose)
+            claims: Sequence[Claim] = ()
+            if limit > 0 and not ended:
+                claims = self._queue.take(connection, instance, task_types, limit, choose)
             if claims:
-                first = claims[0]
-                evidence.leave(lambda: sa.select(attempts.c.id).where(is_attempt(first.job_id, first.token)))
-            return Exchange(settled, claims)
+                first = is_attempt(claims[0].job_id, claims[0].token)
+                evidence.leave(lambda: sa.select(attempts.c.id).where(first, attempts.c.ended_at.is_(None)))
+            evidence.result = done = Exchange(settled, claims, ended)
+        return done
 
     def any_waiting(self, task_types: Sequence[str]) -> bool:
         """Tell whether a job of these types is queued, without locking anybody out."""

@@ -22,7 +22,7 @@ from clworker.core.errors import StoreUnavailable, UsageFault
 from clworker.core.secrets import masked_url
 from clworker.core.store import pipelines
 from clworker.core.store.announcements import CHANNEL, Announcements
-from clworker.core.store.database import Database, Evidence
+from clworker.core.store.database import Database, Evidence, InDoubt
 from clworker.core.store.pipelines import driver_of
 from clworker.core.store.postgres_connections import PATIENCE, engine_for, patient
 from clworker.core.store.postgres_failures import in_words
@@ -162,7 +162,10 @@ class PostgresDatabase(Database):
         except BaseException:
             broken = _is_broken(connection)
             _drop(connection)
-            if not broken or evidence is None or not self._stands(evidence):
+            stands = self._stands(evidence) if broken and evidence is not None else False
+            if stands is None and evidence is not None:
+                raise InDoubt(self.label, evidence) from None
+            if not stands:
                 raise
         else:
             self._keep(connection)
@@ -170,8 +173,8 @@ class PostgresDatabase(Database):
     def _keep(self, connection: sa.Connection) -> None:
         self._idle.append((connection, time.monotonic()))
 
-    def _stands(self, evidence: Evidence) -> bool:
-        """Find out whether a commit whose answer was lost has taken place, once the server is back."""
+    def _stands(self, evidence: Evidence) -> bool | None:
+        """Find out whether a commit whose answer was lost has taken place; None when the server is away for long."""
         deadline = time.monotonic() + _UNSURE
         while time.monotonic() < deadline:
             time.sleep(_PAUSE)  # the first one for a commit that is still under way
@@ -180,7 +183,7 @@ class PostgresDatabase(Database):
                     return evidence.stands(connection)
             except sa.exc.DBAPIError:
                 continue
-        return False
+        return None
 
     def _undo(self, connection: sa.Connection) -> None:
         try:

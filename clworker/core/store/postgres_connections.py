@@ -65,9 +65,12 @@ class Connection(psycopg.Connection[Any]):
 
 def engine_for(url: str) -> sa.Engine:
     """Return what connects to the database of a ``postgresql://`` URL, in the driver's autocommit mode."""
+    parameters: dict[str, Any] = {**_DEFAULTS, **parameters_of(url)}
+    if "," in parameters.get("host", ""):
+        parameters.setdefault("target_session_attrs", "read-write")  # of several servers the one that is no replica
     return sa.create_engine(
         "postgresql+psycopg://",
-        creator=_connecting({**_DEFAULTS, **parameters_of(url)}),
+        creator=_connecting(parameters),
         hide_parameters=True,
         poolclass=NullPool,  # we keep connections ourselves
         use_native_hstore=False,  # which would be asked for at every start
