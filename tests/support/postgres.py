@@ -40,7 +40,8 @@ class Place:
 class Server:
     """A server that keeps its port and its data over restarts. Everybody who reaches it is let in."""
 
-    def __init__(self) -> None:
+    def __init__(self, copied: "Server | None" = None) -> None:
+        """With ``copied``, which has to run, it is a replica of that one."""
         self.port = free_port()
         self._binaries = _binaries()
         self._user = unprivileged()
@@ -50,7 +51,11 @@ class Server:
         if self._user is not None:
             os.chown(self._folder, self._user, -1)
         self.data = self._folder / "data"
-        self._run("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
+        if copied is None:
+            words = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
+            self._run("initdb", "-D", self.data, *words)
+        else:
+            self._run("pg_basebackup", "-D", self.data, "-d", copied.url(), "-R", "-c", "fast", "--no-sync")
 
     def start(self, **options: str) -> "Server":
         """Start it and wait until it answers; ``options`` are settings of the server."""
@@ -67,8 +72,12 @@ class Server:
                 user=self._user,
                 cwd=self._folder,
             )
-        wait_until(self._answers, "PostgreSQL answers", 60)
+        self.wait()
         return self
+
+    def wait(self) -> None:
+        """Wait until it answers, as after a crash from which it recovers by itself."""
+        wait_until(self._answers, "PostgreSQL answers", 60)
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """Stop it: at once and properly (SIGINT), or as a crash does (SIGQUIT)."""
@@ -76,6 +85,16 @@ class Server:
             self._process.send_signal(how)
             self._process.wait(60)
             self._process = None
+
+    def wait_for_copies(self) -> None:
+        """Have each commit wait for the replica from now on, once that one has caught up."""
+        self.execute("ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()")
+        query = "SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'"
+        wait_until(lambda: self.asked(query), "the replica has caught up")
+
+    def promote(self) -> None:
+        """Make the primary server of a replica."""
+        self.execute("SELECT pg_promote()")
 
     def remove(self) -> None:
         """Stop it and remove its folder."""
@@ -91,6 +110,11 @@ class Server:
         with psycopg.connect(self.url(database), autocommit=True) as connection:
             for statement in statements:
                 connection.execute(statement.encode())
+
+    def asked(self, query: str, database: str = "postgres") -> list[tuple[Any, ...]]:
+        """Return what a query finds."""
+        with psycopg.connect(self.url(database), autocommit=True) as connection:
+            return connection.execute(query.encode()).fetchall()
 
     def _answers(self) -> bool:
         assert self._process is not None and self._process.poll() is None, (self._folder / "log").read_text()

@@ -79,9 +79,15 @@ def in_words(failure: Any, label: str) -> ClworkerError:
         return RightMissing(f"database {label}: {reason}; {_grant(reason)}")
     if state in _BY_STATE:
         return StoreUnavailable(f"database {label}: {_BY_STATE[state]}")
-    found = ((advice, re.search(words, reason)) for words, advice in _ADVICE.items())
-    told = next((f"; {advice.format(**match.groupdict())}" for advice, match in found if match), "")
-    return StoreUnavailable(f"database {label}: {reason}{told}")
+    return StoreUnavailable(f"database {label}: {_advised(reason)}")
+
+
+def _advised(reason: str) -> str:
+    for words, advice in _ADVICE.items():
+        if match := re.search(words, reason):
+            whole = advice in _BY_STATE.values()
+            return advice if whole else f"{reason}; {advice.format(**match.groupdict())}"
+    return reason
 
 
 def _grant(reason: str) -> str:
