@@ -24,7 +24,7 @@ def examine_all(options: Options) -> list[Check]:
         return _without_settings(options, failure)
     fields = [
         Field(storage.NAMES, partial(storage.examine, settings), 5.0),
-        Field(database.NAMES, partial(database.examine, settings), 13.0),
+        Field(database.names(settings), partial(database.examine, settings), 13.0),
         _broker_field(settings, settings.worker_id),
         Field(plugins.NAMES, partial(plugins.examine, settings), 15.0, in_main_thread=True),
         Field(worker.NAMES, partial(worker.examine, settings, options.get("worker_id") is not None), 10.0),
