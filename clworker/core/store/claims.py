@@ -111,17 +111,18 @@ class Claims:
                 return Exchange([])
             ending = self._ending.send(connection, instance=instance) if limit > 0 else tuple
             settled = self._settle(connection, settlements, evidence)
-            if limit < 1:
-                return Exchange(settled)
-            waiting = waiting or self._queue.first(connection, task_types, limit)
-            chosen = self._queue.choose(connection, task_types, waiting, limit, choose)
-            if any(ended_at is not None for (ended_at,) in ending()):
-                return Exchange(settled, ended=True)
-            claims = self._queue.take(connection, instance, chosen)
+            ended = False
+            claims: Sequence[Claim] = ()
+            if limit > 0:
+                waiting = waiting or self._queue.first(connection, task_types, limit)
+                chosen = self._queue.choose(connection, task_types, waiting, limit, choose)
+                ended = any(ended_at is not None for (ended_at,) in ending())
+                claims = () if ended else self._queue.take(connection, instance, chosen)
             if claims:
-                first = claims[0]
-                evidence.leave(lambda: sa.select(attempts.c.id).where(is_attempt(first.job_id, first.token)))
-            return Exchange(settled, claims)
+                first = is_attempt(claims[0].job_id, claims[0].token)
+                evidence.leave(lambda: sa.select(attempts.c.id).where(first, attempts.c.ended_at.is_(None)))
+            evidence.result = done = Exchange(settled, claims, ended)
+        return done
 
     def _may_find_work(self, task_types: Sequence[str]) -> bool:
         """Look first where a transaction that may write keeps everybody else from writing, even if it finds nothing."""
