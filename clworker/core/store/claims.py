@@ -20,7 +20,7 @@ from clworker.core.store.attempts import CLOSING_TYPES, close_attempt, closing, 
 from clworker.core.store.database import Database, Evidence, again_on_conflict
 from clworker.core.store.prepared import Prepared, PreparedForMany, PreparedForRows
 from clworker.core.store.queue import Choice, Queue
-from clworker.core.store.rows import PlainText
+from clworker.core.store.rows import PlainText, refusal_of
 from clworker.core.store.schema import JobsTable, attempts, instances
 
 
@@ -131,6 +131,10 @@ class Claims:
         """Tell whether a job of these types is queued, without locking anybody out."""
         with self._database.read() as connection:
             return not self._queue.is_empty(connection, task_types)
+
+    def refusal_of(self, output: Any) -> str | None:
+        """Return why this database cannot hold such an output of a job; None where it can."""
+        return refusal_of(output, self._jobs.columns[self._jobs.result_name].type)
 
     def progress(self, claim: Claim, percent: int) -> None:
         """Write a running job's progress, 0 to 99. Raises ClaimLost, StoreUnavailable."""

@@ -1,10 +1,12 @@
 """Values on their way into columns, and rows on their way out, whatever others have written there."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -21,6 +23,11 @@ _DEEPEST = 200
 """Deeper JSON stays text: what nests it again (a message, a listing) could not be written."""
 
 _TOO_LARGE = f"larger than the {LARGEST_JSON >> 20} MiB that clworker reads"
+_UNKNOWN_TO_JSONB = re.compile(
+    r"(?<!\\)(?:\\\\)*\\u(0000|d[89ab]..(?!\\ud[c-f])|(?<!\\ud[89ab]..\\u)d[c-f]..)",
+)
+"""In JSON of ASCII alone: escapes of what is no character of a text there, NUL and halves of pairs."""
+
 _SHORTEST_DEEP = 2 * _DEEPEST
 """Characters, at the least, of JSON that is nested too deep."""
 
@@ -44,6 +51,20 @@ class JsonDocument(JsonText):
         return sa.cast(bindvalue, sa.JSON)
 
 
+class JsonBinary(JsonDocument):
+    """JSON in a column of PostgreSQL's type JSONB, which takes the texts apart, and so not every one."""
+
+    cache_ok = True
+
+
+def refusal_of(value: Any, kind: Any) -> str | None:
+    """Return why a column of this type, of those that hold JSON, cannot hold a value; None where it can."""
+    if not isinstance(kind, JsonBinary):
+        return None
+    found = _UNKNOWN_TO_JSONB.search(json.dumps(value))
+    return None if found is None else f"a column of type JSONB holds no \\u{found[1]}"
+
+
 def from_text(text: sa.ColumnElement[Any], kind: Any) -> sa.ColumnElement[Any]:
     """Return a text as a value for a column of this type."""
     return sa.cast(text, sa.JSON) if isinstance(kind, JsonDocument) else text
@@ -52,6 +73,8 @@ def from_text(text: sa.ColumnElement[Any], kind: Any) -> sa.ColumnElement[Any]:
 def json_type(dialect: sa.Dialect, kind: Any) -> JsonText:
     """Return how a column that holds JSON is written, by the type that it has in the database."""
     # SQLite's type JSON is text by another name.
+    if dialect.name == "postgresql" and isinstance(kind, JSONB):
+        return JsonBinary()
     return JsonDocument() if dialect.name == "postgresql" and isinstance(kind, sa.JSON) else JsonText()
 
 

@@ -134,8 +134,17 @@ class Execution:
             missed.note(self.claim, path)
             self._settle(lambda: Return(Cause.INPUT_MISSING))
         else:
-            outcome = _outcome_of(message)
+            outcome = self._outcome_of(message)
             self._settle(lambda: self._placed(outcome))
+
+    def _outcome_of(self, message: Message) -> Outcome:
+        memory = Death(peak_memory_kib=message["peak_kib"])
+        if message["error"] is not None:
+            return Outcome.failed(one_line(message["error"]), death=memory)
+        # Known before its files are placed, and before others are recorded along with it.
+        if (refusal := self._around.store.claims.refusal_of(message["output"])) is not None:
+            return Outcome.failed(f"the task's output cannot be kept in the database: {refusal}", death=memory)
+        return Outcome(ComputeJobStatus.COMPLETED, Cause.COMPLETED, output=message["output"], death=memory)
 
     def slot_died(self, death: Death) -> None:
         """Settle what was at work in a slot that has died."""
@@ -258,10 +267,3 @@ class Execution:
             how = {"death": str(result.death)} if result.death else {}
             _log.warning("job returned to the queue", cause=str(result.cause), counted=result.counted, **how, **context)
         self._around.publish(self.claim.job_id, ComputeJobStatus.QUEUED, 0)
-
-
-def _outcome_of(message: Message) -> Outcome:
-    memory = Death(peak_memory_kib=message["peak_kib"])
-    if message["error"] is not None:
-        return Outcome.failed(one_line(message["error"]), death=memory)
-    return Outcome(ComputeJobStatus.COMPLETED, Cause.COMPLETED, output=message["output"], death=memory)
