@@ -14,7 +14,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from clworker.core.models import LARGEST_JSON, ComputeJob
 
 LONGEST_TEXT = 100_000
-"""Characters that are read of a text which no program has to understand."""
+"""Characters, or bytes of SQLite, that are read of a text which no program has to understand."""
 
 LARGEST_WHOLE = (1 << 63) - 1
 """The largest number that a column can hold."""
@@ -109,13 +109,33 @@ def _size_of_text(element: _Size, compiler: SQLCompiler, **options: Any) -> str:
     return f"octet_length(CAST({compiler.process(element.clauses, **options)} AS TEXT))"
 
 
+class _Beginning(FunctionElement[str]):
+    """As much of a text as is read of one that no program has to understand."""
+
+    type = sa.Text()
+    inherit_cache = True
+
+
+@compiles(_Beginning)
+def _beginning_of_bytes(element: _Beginning, compiler: SQLCompiler, **options: Any) -> str:
+    # Of bytes again; what is cut within a character ends with the one that stands for such.
+    text = compiler.process(element.clauses, **options)
+    cut = f"CAST(substr(CAST({text} AS BLOB), 1, {LONGEST_TEXT}) AS TEXT)"
+    return f"CASE WHEN length(CAST({text} AS BLOB)) > {LONGEST_TEXT} THEN {cut} ELSE {text} END"
+
+
+@compiles(_Beginning, "postgresql")
+def _beginning_of_text(element: _Beginning, compiler: SQLCompiler, **options: Any) -> str:
+    return f"substr({compiler.process(element.clauses, **options)}, 1, {LONGEST_TEXT})"
+
+
 def readable(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
     """Return the column as ``job_of`` reads it; the database holds back what would fill this process's memory."""
     if isinstance(column.type, JsonText):
         text = sa.cast(column, sa.Text) if isinstance(column.type, JsonDocument) else column
         return sa.type_coerce(sa.case((_Size(column) > LARGEST_JSON, _TOO_LARGE), else_=text), sa.Text())
     if column.name in ("error_message", "created_by"):
-        return sa.type_coerce(sa.func.substr(column, 1, LONGEST_TEXT), column.type)
+        return sa.type_coerce(_Beginning(column), column.type)
     return column
 
 
