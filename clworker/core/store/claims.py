@@ -21,6 +21,7 @@ from clworker.core.store.database import Database, Evidence, again_on_conflict
 from clworker.core.store.ends import Ends, Held
 from clworker.core.store.prepared import Prepared, PreparedForMany
 from clworker.core.store.queue import Choice, Queue
+from clworker.core.store.rows import refusal_of
 from clworker.core.store.schema import JobsTable, attempts, instances
 
 
@@ -126,12 +127,16 @@ class Claims:
 
     def _may_find_work(self, task_types: Sequence[str]) -> bool:
         """Look first where a transaction that may write keeps everybody else from writing, even if it finds nothing."""
-        return not self._database.locks_everything or self.any_waiting(task_types)
+        return self._database.locks_rows or self.any_waiting(task_types)
 
     def any_waiting(self, task_types: Sequence[str]) -> bool:
         """Tell whether a job of these types is queued, without locking anybody out."""
         with self._database.read() as connection:
             return not self._queue.is_empty(connection, task_types)
+
+    def refusal_of(self, output: Any) -> str | None:
+        """Return why this database cannot hold such an output of a job; None where it can."""
+        return refusal_of(output, self._jobs.columns[self._jobs.result_name].type)
 
     def progress(self, claim: Claim, percent: int) -> None:
         """Write a running job's progress, 0 to 99. Raises ClaimLost, StoreUnavailable."""

@@ -49,10 +49,10 @@ class Database(ABC):
     engine: sa.Engine
     label: str
     """The URL as it may be shown."""
-    locks_everything: bool
-    """Whether a transaction that may write keeps all others from writing, from its beginning on."""
     home: Path
     """A path of this machine beside which instances keep their lock files: the database, where it is a file."""
+    locks_rows: bool
+    """Whether a transaction that writes keeps others from the rows alone that it changes, not from everything."""
 
     @property
     def dialect(self) -> sa.Dialect:
