@@ -51,6 +51,7 @@ class ServerDeployment(Installation):
         self.url = server.url(self._database)
         super().__init__(folder, broker_port, DATABASE_URL=self.url)
         self._connection = psycopg.connect(self.url, autocommit=True)
+        self._last_before = 0
 
     def __enter__(self) -> "ServerDeployment":
         return self
@@ -65,6 +66,7 @@ class ServerDeployment(Installation):
         With ``announced`` as clworker's own programs do, else as any other. Returns their ids
         and the monotonic time of the commit in nanoseconds.
         """
+        self._last_before = self.one("SELECT coalesce(max(id), 0) FROM jobs")
         now = time.time_ns() // 1_000_000
         rows = [(str(uuid.uuid4()), task_type, json.dumps(params), now, now) for task_type, params in jobs]
         with self._connection.transaction(), self._connection.cursor() as cursor:
@@ -102,8 +104,8 @@ class ServerDeployment(Installation):
         return None if row is None else row[0]
 
     def completed(self) -> int:
-        """Return how many jobs that this connection has queued are completed."""
-        return int(self.one("SELECT count(*) FROM jobs WHERE status = 'completed'"))
+        """Return how many of the jobs that were queued last are completed."""
+        return int(self.one("SELECT count(*) FROM jobs WHERE id > %s AND status = 'completed'", self._last_before))
 
     def started_ns(self, job_id: str) -> int | None:
         """Return the monotonic time at which a job of ours was started; None while it is not completed."""
