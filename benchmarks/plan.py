@@ -1,4 +1,4 @@
-"""How much is measured: the whole, in about ten minutes, or a quick look, in about one."""
+"""How much is measured: the whole, in about twenty minutes, or a quick look, in about four."""
 
 from dataclasses import dataclass
 
