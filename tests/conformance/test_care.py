@@ -6,7 +6,8 @@ from contextlib import contextmanager
 import pytest
 
 from clworker.core.errors import ClaimLost, JobNotFound
-from clworker.core.models import Cause, Claim, ComputeJobStatus, Outcome
+from clworker.core.models.attempts import Cause, Claim, Outcome
+from clworker.core.models.jobs import ComputeJobStatus
 from clworker.core.store.care import Action, Cared
 from clworker.core.store.identity import InstanceLock
 from tests.conformance.conftest import TASK, Bench

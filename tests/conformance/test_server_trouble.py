@@ -12,7 +12,8 @@ import pytest
 import sqlalchemy as sa
 
 from clworker.core.errors import ClaimLost, StoreUnavailable, UsageFault
-from clworker.core.models import Cause, Claim, ComputeJobStatus, NewJob, Outcome
+from clworker.core.models.attempts import Cause, Claim, Outcome
+from clworker.core.models.jobs import ComputeJobStatus, NewJob
 from clworker.core.store import announcements, pipelines, postgres
 from clworker.core.store.store import Store
 from tests.conformance.conftest import TASK, Bench

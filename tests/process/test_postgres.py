@@ -10,7 +10,7 @@ import pytest
 from tests.support import databases
 from tests.support.emptied import Emptied
 from tests.support.in_process import InProcess
-from tests.support.plugins import PluginFolder
+from tests.support.plugins import PluginFolder, wait_at_gate
 from tests.support.postgres import Place, Server
 from tests.support.program import Program
 from tests.support.waiting import wait_until
@@ -61,8 +61,7 @@ def test_a_worker_is_woken_has_three_connections_and_its_killed_jobs_are_rescued
     program.submit("quick", "-p", f"path={done}")
     wait_until(done.exists, "a job that was submitted is run at once")
     waits = [program.submit("waits") for _ in range(2)]
-    for job_id in waits:
-        worker.wait_for("job started", job_id=job_id)
+    wait_at_gate(gate, 2)
     query = "SELECT count(*) AS count FROM pg_stat_activity WHERE datname = current_database() AND application_name = ?"
     assert databases.rows(server_place, query, "clworker")[0]["count"] <= 3
 

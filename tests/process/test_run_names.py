@@ -12,7 +12,7 @@ import pytest
 from clworker.core.store.identity import Instance, InstanceLock, Role
 from clworker.core.store.store import Store
 from tests.support import databases
-from tests.support.plugins import PluginFolder
+from tests.support.plugins import PluginFolder, wait_at_gate
 from tests.support.processes import children_of
 from tests.support.program import Program
 from tests.support.waiting import wait_until
@@ -79,7 +79,7 @@ def test_the_name_and_the_jobs_of_a_killed_worker_are_taken_over_at_once(
     plugins.install_gated("gated", gate)
     databases.queue(database, {"job_id": "a", "task_type": "gated"})
     killed = start_worker("-w", "worker-1")
-    killed.wait_for("job started")
+    wait_at_gate(gate)
     killed.send(signal.SIGKILL)
     killed.result()
     gate.touch()
@@ -164,12 +164,12 @@ def test_after_a_takeover_the_old_worker_ends_and_its_late_result_is_not_recorde
     plugins.install_gated("gated", gate)
     databases.queue(database, {"job_id": "a", "task_type": "gated"})
     old = start_worker("-w", "worker-1", MQTT_HEARTBEAT_INTERVAL="3600")
-    old.wait_for("job started")
+    wait_at_gate(gate)
     old.send(signal.SIGSTOP)
 
     new = start_worker("-w", "worker-1", "--takeover")
     new.wait_for("taking over from another worker of this name")
-    new.wait_for("job started")
+    wait_at_gate(gate, 2)
     gate.touch()  # for both slots: the old supervisor finds an outcome waiting when it wakes
     (job,) = new.wait_for_jobs("a")
     old.send(signal.SIGCONT)

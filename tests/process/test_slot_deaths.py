@@ -8,9 +8,9 @@ from contextlib import closing
 
 import pytest
 
-from clworker.core.models import Cause
+from clworker.core.environment import load_settings
+from clworker.core.models.attempts import Cause
 from clworker.core.presence.broadcaster import NoopBroadcaster
-from clworker.core.settings import load_settings
 from clworker.core.store.identity import Instance, InstanceLock, Role
 from clworker.core.store.store import Store
 from clworker.core.worker.desk import Desk

@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from clworker.core import submission
-from clworker.core.models import ComputeJob, JobRequest, NewJob
-from clworker.core.settings import load_settings
+from clworker.core.environment import load_settings
+from clworker.core.models.jobs import ComputeJob, NewJob
+from clworker.core.models.requests import JobRequest
 from clworker.core.store.store import Store
 from tests.support import databases
 from tests.support.in_process import InProcess

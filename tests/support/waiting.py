@@ -6,8 +6,11 @@ from typing import TypeVar
 
 Value = TypeVar("Value")
 
+TIMEOUT = 60.0
+"""Seconds after which something is taken for lost: a busy machine starts a worker in 20."""
 
-def wait_until(condition: Callable[[], Value], what: str, timeout: float = 20.0) -> Value:
+
+def wait_until(condition: Callable[[], Value], what: str, timeout: float = TIMEOUT) -> Value:
     """Return the first true value of ``condition``; fail the test after ``timeout`` seconds."""
     deadline = time.monotonic() + timeout
     while True:

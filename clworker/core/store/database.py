@@ -47,6 +47,8 @@ class Database(ABC):
     engine: sa.Engine
     label: str
     """The URL as it may be shown."""
+    locks_everything: bool
+    """Whether a transaction that may write keeps all others from writing, from its beginning on."""
     home: Path
     """A path of this machine beside which instances keep their lock files: the database, where it is a file."""
 

@@ -20,6 +20,7 @@ class ExaminedDatabase(Database):
         self._examined = examined
         self.engine = examined.engine
         self.label = examined.label
+        self.locks_everything = examined.locks_everything
         self.home = examined.home
         self._stage: sa.Connection | None = None
 

@@ -11,7 +11,7 @@ from contextlib import closing
 from typing import Any
 from urllib.parse import quote
 
-from clworker.core.settings import database_file
+from clworker.core.environment import database_file
 
 _SECONDS = 0.05
 _STEPS = 1000

@@ -9,7 +9,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from clworker.core.models import LARGEST_JSON, ComputeJob
+from clworker.core.models.jobs import LARGEST_JSON, ComputeJob
 
 LONGEST_TEXT = 100_000
 """Characters that are read of a text which no program has to understand."""

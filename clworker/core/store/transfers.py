@@ -6,7 +6,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from clworker.core.models import ComputeJob, JobFilter
+from clworker.core.models.jobs import ComputeJob
+from clworker.core.models.requests import JobFilter
 from clworker.core.store.database import Database
 from clworker.core.store.rows import is_held_back, job_of
 from clworker.core.store.schema import JobsTable
