@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from benchmarks import tasks
-from clworker.core.models import Cause, Claim, ComputeJobStatus, Outcome
+from clworker.core.models.attempts import Cause, Claim, Outcome
+from clworker.core.models.jobs import ComputeJobStatus
 from clworker.core.store.claims import Settlement
 from clworker.core.store.identity import Instance, InstanceLock, Role
 from clworker.core.store.store import Store
