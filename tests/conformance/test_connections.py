@@ -103,7 +103,7 @@ def test_what_was_in_doubt_while_the_server_was_away_is_told_when_it_is_back(
         between.on_lost = lambda: setattr(between, "target", nowhere)
         (between.lose_answers if made else between.lose_commits)(number)
 
-    lose_commit(2)  # the first is that of the look whether a job waits
+    lose_commit(1)
     with pytest.raises(InDoubt, match=r"broke at a commit, .*; look before you try again"):
         settle(limit=1)
     with pytest.raises(StoreUnavailable, match="server closed the connection"):
