@@ -168,9 +168,7 @@ def test_a_full_disk_of_the_server_loses_nothing(database: Path) -> None:
             store.jobs.add(NewJob("job", TASK, {}))
             (claim,) = store.claims.claim("instance-a", [TASK])
             noise = random.Random(1).randbytes(1 << 20).hex()
-            large = Outcome(
-                ComputeJobStatus.COMPLETED, Cause.COMPLETED, output=random.Random(1).randbytes(1 << 20).hex()
-            )
+            large = Outcome(ComputeJobStatus.COMPLETED, Cause.COMPLETED, output=noise)
             filling = fill(disk)
             with pytest.raises(StoreUnavailable, match=r"the server's disk is full$"):
                 store.claims.finish(claim, large)
