@@ -2,19 +2,18 @@
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-import sqlalchemy as sa
 
 from clworker.core.errors import ClaimLost, StoreUnavailable, UsageFault
-from clworker.core.models.attempts import Cause, Claim, Outcome
+from clworker.core.models.attempts import Cause, Outcome
 from clworker.core.models.jobs import ComputeJobStatus, NewJob
-from clworker.core.store import announcements, pipelines
+from clworker.core.store import announcements
 from clworker.core.store.store import Store
 from tests.conformance.conftest import TASK, Bench
 from tests.support import databases, foreign
@@ -65,45 +64,6 @@ def test_a_connection_that_is_cut_in_a_transaction_undoes_it_in_words(server_ben
     assert bench.row()["status"] == "processing"
     bench.store.claims.finish(claim, DONE)
     assert bench.row()["status"] == "completed"
-
-
-# A connection that breaks in the very moment of the commit cannot be had on demand.
-
-
-@pytest.mark.parametrize("arrives", [True, False], ids=["committed", "not committed"])
-def test_a_commit_whose_answer_is_lost_is_looked_up(
-    server_bench: Bench, monkeypatch: pytest.MonkeyPatch, arrives: bool
-) -> None:
-    bench = server_bench
-    real, lost = pipelines.commit, 0
-    claims: list[Claim] = []
-
-    def commit(connection: sa.Connection) -> None:
-        nonlocal lost
-        driver: Any = connection.connection.driver_connection
-        reads = connection.exec_driver_sql("SHOW transaction_read_only").scalar() == "on"
-        if reads or arrives:
-            real(connection)
-        if not reads:
-            lost += 1
-            monkeypatch.setattr(pipelines, "commit", real)
-            driver.pgconn.finish()
-            driver.execute("SELECT 1")
-
-    acts: list[Callable[[], object]] = [
-        lambda: bench.store.jobs.add(NewJob("job", TASK, {})),
-        lambda: claims.append(bench.claim()),
-        lambda: bench.store.claims.finish(claims[0], DONE),
-    ]
-    for act in acts:
-        monkeypatch.setattr(pipelines, "commit", commit)
-        if not arrives:
-            with pytest.raises(StoreUnavailable):
-                act()
-        act()
-    assert lost == len(acts)
-    assert bench.row()["status"] == "completed"
-    assert [attempt["cause"] for attempt in bench.attempts()] == ["completed"]
 
 
 def test_locks_and_statements_that_take_too_long_are_told_apart(server_bench: Bench) -> None:
