@@ -134,17 +134,15 @@ class Execution:
             missed.note(self.claim, path)
             self._settle(lambda: Return(Cause.INPUT_MISSING))
         else:
-            outcome = self._outcome_of(message)
+            outcome = self._held(_outcome_of(message))
             self._settle(lambda: self._placed(outcome))
 
-    def _outcome_of(self, message: Message) -> Outcome:
-        memory = Death(peak_memory_kib=message["peak_kib"])
-        if message["error"] is not None:
-            return Outcome.failed(one_line(message["error"]), death=memory)
-        # Known before its files are placed, and before others are recorded along with it.
-        if (refusal := self._around.store.claims.refusal_of(message["output"])) is not None:
-            return Outcome.failed(f"the task's output cannot be kept in the database: {refusal}", death=memory)
-        return Outcome(ComputeJobStatus.COMPLETED, Cause.COMPLETED, output=message["output"], death=memory)
+    def _held(self, outcome: Outcome) -> Outcome:
+        """Fail a job whose output the database cannot hold, before its files are placed or others recorded with it."""
+        refusal = self._around.store.claims.refusal_of(outcome.output)
+        if refusal is None:
+            return outcome
+        return Outcome.failed(f"the task's output cannot be kept in the database: {refusal}", death=outcome.death)
 
     def slot_died(self, death: Death) -> None:
         """Settle what was at work in a slot that has died."""
@@ -267,3 +265,10 @@ class Execution:
             how = {"death": str(result.death)} if result.death else {}
             _log.warning("job returned to the queue", cause=str(result.cause), counted=result.counted, **how, **context)
         self._around.publish(self.claim.job_id, ComputeJobStatus.QUEUED, 0)
+
+
+def _outcome_of(message: Message) -> Outcome:
+    memory = Death(peak_memory_kib=message["peak_kib"])
+    if message["error"] is not None:
+        return Outcome.failed(one_line(message["error"]), death=memory)
+    return Outcome(ComputeJobStatus.COMPLETED, Cause.COMPLETED, output=message["output"], death=memory)
