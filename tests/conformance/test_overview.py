@@ -34,7 +34,7 @@ def test_texts_without_end_are_cut_and_task_types_without_number_added_up(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(overview, "MOST_TASKS", 2)
-    long = "x" * 100_000  # more does not fit into an index of PostgreSQL
+    long = "x" * 100_000  # as long as PostgreSQL's indexes take, packed
     bench.queue(long, task_type=long, status="error", error_message=long)
     for number in range(4):
         bench.queue(f"w-{number}", task_type=f"type-{number}", created_at=1000 + number)
@@ -49,8 +49,9 @@ def test_texts_without_end_are_cut_and_task_types_without_number_added_up(
 
 
 def test_columns_that_are_no_text_or_number_are_shown_all_the_same(file_bench: Bench) -> None:
+    bench = file_bench
     odd = {"status": "error", "error_message": b"\xff", "completed_at": "soon", "task_type": b"blob"}
-    file_bench.queue("odd", **odd)
-    file_bench.queue("none", status="error", error_message=None)
-    messages = {failure.job_id: failure.message for failure in file_bench.store.overviews.take().failures}
+    bench.queue("odd", **odd)
+    bench.queue("none", status="error", error_message=None)
+    messages = {failure.job_id: failure.message for failure in bench.store.overviews.take().failures}
     assert messages == {"odd": "\ufffd", "none": ""}
