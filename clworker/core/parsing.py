@@ -218,7 +218,9 @@ def _postgresql_url(rest: str) -> str:
         raise ValueError("is not understood; in a password write special characters as %23, %2F, %40 and the like")
     hosts = server.rpartition("@")[2]
     if re.search(r":\d+,", hosts):
-        raise ValueError("names several hosts with ports; write postgresql://user@/database?host=one:5432&host=two:5433")
+        raise ValueError(
+            "names several hosts with ports; write postgresql://user@/database?host=one:5432&host=two:5433"
+        )
     port = re.search(r":([^:\]]*)$", hosts)
     if port and port[1] and not (port[1].isdecimal() and 1 <= int(port[1]) <= 65_535):
         raise ValueError("names a port that is not between 1 and 65535")
