@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from clworker.core.errors import ClaimLost, StoreUnavailable, UsageFault
 from clworker.core.models.attempts import Cause, Claim, Outcome
 from clworker.core.models.jobs import ComputeJobStatus, NewJob
-from clworker.core.store import announcements, pipelines, postgres
+from clworker.core.store import announcements, pipelines
 from clworker.core.store.store import Store
 from tests.conformance.conftest import TASK, Bench
 from tests.support import databases, foreign
@@ -309,19 +309,3 @@ def test_queued_jobs_are_heard_of_also_after_the_connection_was_cut(server_bench
     finally:
         changes.close()
     wait_until(lambda: not databases.rows(bench.path, listeners), "its connection is gone")
-
-
-def test_where_notifications_get_lost_it_is_said_once_and_asked_all_the_time(
-    server_bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """As behind a pooler, which no package here has: what is sent never arrives."""
-    monkeypatch.setattr(postgres.PostgresDatabase, "_notify", lambda _database, _payload: None)
-    monkeypatch.setattr(announcements, "_CHECK_PATIENCE", 0.1)
-    monkeypatch.setattr(announcements, "_POLL", 0.05)
-    calls: list[int] = []
-    changes = server_bench.store.database.watch_changes()
-    assert isinstance(changes, announcements.Announcements)
-    changes.follow(lambda: calls.append(1))
-    wait_until(lambda: len(calls) > 5, "it was called again and again")
-    changes.close()
-    assert sum("no notifications arrive" in record.message for record in caplog.records) == 1

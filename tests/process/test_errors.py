@@ -129,7 +129,6 @@ def test_all_faults_of_settings_at_once(command: InProcess) -> None:
     "url",
     [
         f"postgresql://cl:{SECRET}@db",
-        f"postgresql://cl:{SECRET}@one:5432,two:5433/media",
         f"postgresql+psycopg://cl:{SECRET}'s word@db/media",
         f"mysql://cl:my {SECRET}@db",
         f"cl:{SECRET}@db/media",

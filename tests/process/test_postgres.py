@@ -24,6 +24,10 @@ with open(params.path, "a") as file:
 return {"status": "ok"}
 """
 
+SAYS_CHARACTERS = """
+return {"status": "ok", "task_output": {"text": "".join(map(chr, params.codes))}}
+"""
+
 
 @pytest.mark.parametrize("generation", ["own", "first"])
 def test_a_picture_is_submitted_run_and_looked_at(
@@ -39,6 +43,32 @@ def test_a_picture_is_submitted_run_and_looked_at(
     assert program.ok("jobs", "-f", "json").json[0]["job_id"] == job_id
     assert program.ok("jobs", "stats", "-f", "json").json[0]["completed"] == 1
     assert program.run("once", "-f", "json").stdout == ""
+
+
+@pytest.mark.parametrize("generation", ["jsonb", "current"])
+def test_an_output_that_the_database_cannot_hold_fails_its_job_alone(
+    program: Program, postgresql: Emptied, plugins: PluginFolder, tmp_path: Path, generation: str
+) -> None:
+    """The type JSONB refuses NUL and halves of surrogate pairs, which JSON keeps; no text holds NUL."""
+    place = postgresql.fresh(generation, program.server_dir / "media_store.db")
+    program.environ["DATABASE_URL"] = place.url
+    plugins.install_plain("says", SAYS_CHARACTERS, codes="list")
+    plugins.install_plain("fails", 'return {"status": "error", "error": "a" + chr(0)}')
+    texts = {"nul": "a\0b", "half": "\ud800", "plain": "\\u0000 \U0001f600"}
+    rows = [{"job_id": job_id, "params": {"codes": [*map(ord, text)]}} for job_id, text in texts.items()]
+    databases.insert(place, [{"task_type": "says", **row} for row in rows])
+    databases.insert(place, [{"job_id": "failed", "task_type": "fails"}])
+
+    ended = program.drain()
+
+    for job_id, refused in {"nul": r"\u0000", "half": r"\ud800", "plain": None}.items():
+        job = ended.job(job_id)
+        if generation == "jsonb" and refused is not None:
+            told = f"the task's output cannot be kept in the database: a column of type JSONB holds no {refused}"
+            assert (job["status"], job["output"], job["error_message"]) == ("error", None, told)
+        else:
+            assert (job["status"], job["output"]) == ("completed", {"text": texts[job_id]})
+    assert ended.job("failed")["error_message"] == r"a\x00"
 
 
 def test_without_the_driver_it_is_said_how_to_install_it(program: Program, plugins: PluginFolder) -> None:
