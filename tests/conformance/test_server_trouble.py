@@ -14,6 +14,8 @@ from clworker.core.errors import ClaimLost, StoreUnavailable, UsageFault
 from clworker.core.models.attempts import Cause, Outcome
 from clworker.core.models.jobs import ComputeJobStatus, NewJob
 from clworker.core.store import announcements
+from clworker.core.store.claims import Settlement
+from clworker.core.store.identity import Instance, InstanceLock, Role
 from clworker.core.store.store import Store
 from tests.conformance.conftest import TASK, Bench
 from tests.support import databases, foreign
@@ -94,6 +96,27 @@ def test_claims_pass_over_jobs_that_others_hold_whatever_their_number(server_ben
         assert len(bench.store.claims.claim("instance-a", [TASK], 30)) == 7
         assert bench.store.claims.claim("instance-a", [TASK]) == []
     assert bench.claim().job_id == "job-000"
+
+
+def test_a_long_exchange_holds_up_no_heartbeat_and_keeps_out_who_would_end_the_worker(server_bench: Bench) -> None:
+    bench = server_bench
+    bench.submit()
+    impatient = databases.open_store(bench.path, busy_timeout=0.1)
+    instance = Instance.new("ann", Role.RUN, 30.0)
+    with InstanceLock(bench.home, instance) as lock:
+        bench.store.instances.register(instance, lock.file)
+        claim = bench.claim(instance.instance)
+
+        def conclude() -> Outcome:
+            assert impatient.instances.beat(instance.instance)
+            for end in (impatient.instances.end, impatient.rescues.rescue, impatient.rescues.take_over):
+                with pytest.raises(StoreUnavailable, match="locked by another program"):
+                    end(instance.instance)
+            return DONE
+
+        done = bench.store.claims.exchange([Settlement(claim, conclude)], instance.instance, [TASK], 1)
+    assert done.settled == [DONE]
+    impatient.close()
 
 
 def test_a_foreign_reset_that_comes_between_proof_and_commit_waits(server_bench: Bench) -> None:

@@ -186,6 +186,8 @@ class PostgresDatabase(Database):
             time.sleep(_PAUSE)  # the first one for a commit that is still under way
             try:
                 with self.engine.connect() as connection:
+                    connection.exec_driver_sql(f"SET lock_timeout = '{_UNSURE:g}s'")
+                    evidence.wait_for_end(connection)
                     return evidence.stands(connection)
             except sa.exc.DBAPIError:
                 continue
