@@ -41,9 +41,9 @@ class Facilities:
     web: "WebService | None"
 
 
-async def open_facilities(settings: Settings, sock: socket | None, stack: AsyncExitStack) -> Facilities:
+async def open_facilities(settings: Settings, role: Role, sock: socket | None, stack: AsyncExitStack) -> Facilities:
     """Open the log, the web service and the database; the stack closes them. Raises StoreUnavailable."""
-    structured_logs.configure(settings, worker_id=settings.worker_id)
+    structured_logs.configure(settings, for_good=role is Role.RUN, worker_id=settings.worker_id)
     web = None
     if sock is not None:
         from clworker.core.web.service import WebService

@@ -81,14 +81,16 @@ def has_server_dir(environ: Mapping[str, str] = os.environ) -> bool:
     return os.path.isdir(os.path.expanduser(environ.get("CL_SERVER_DIR", "")))
 
 
-def database_file(environ: Mapping[str, str] = os.environ) -> str | None:
-    """Return the SQLite file that the variables name, if it is there; creates and raises nothing."""
+def database_to_look_into(environ: Mapping[str, str] = os.environ) -> str | None:
+    """Return the URL of the database that the variables name, unless it is a file that is not there.
+
+    Creates and raises nothing.
+    """
     reader = Reader({}, environ)
-    url = variables.places(reader)["database_url"]
-    if reader.faults or not parsing.is_file_database(url):
+    url: str = variables.places(reader)["database_url"]
+    if reader.faults or (parsing.is_file_database(url) and not os.path.isfile(parsing.sqlite_path(url))):
         return None
-    path = parsing.sqlite_path(url)
-    return path if os.path.isfile(path) else None
+    return url
 
 
 def _make_data_folder(path: Path) -> None:

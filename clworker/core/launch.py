@@ -73,7 +73,7 @@ async def ready_worker(settings: Settings, role: Role, stop: StopRequest) -> "As
 
         from clworker.core.assembly import assemble, open_facilities
 
-        facilities = await open_facilities(settings, sock, stack)
+        facilities = await open_facilities(settings, role, sock, stack)
         await stop.first_or(starting)
         if not starting.done():
             raise stop.interruption("no job was claimed")

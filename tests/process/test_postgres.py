@@ -24,21 +24,51 @@ with open(params.path, "a") as file:
 return {"status": "ok"}
 """
 
+SAYS_CHARACTERS = """
+return {"status": "ok", "task_output": {"text": "".join(map(chr, params.codes))}}
+"""
+
 
 @pytest.mark.parametrize("generation", ["own", "first"])
 def test_a_picture_is_submitted_run_and_looked_at(
-    program: Program, postgresql: Emptied, picture: Path, generation: str
+    program: Program, command: InProcess, postgresql: Emptied, picture: Path, generation: str
 ) -> None:
     place = postgresql.fresh(generation, program.server_dir / "media_store.db")
     program.environ["DATABASE_URL"] = place.url.replace("postgresql:", "postgres+asyncpg:")
-    job_id = program.submit("image_resize", picture, *SIZE)
+    job_id = command.ok("jobs", "submit", "image_resize", picture, *SIZE).stdout.strip()
     once = program.ok("once", "-f", "json")
     assert once.json["status"] == "completed" and once.json["output"]["dimensions"] == {"width": 64, "height": 48}
-    shown = program.show(job_id[:6])
+    shown = command.ok("jobs", "show", job_id[:6], "-f", "json").json
     assert (shown["status"], shown["params"]["width"], shown["attempts"][0]["cause"]) == ("completed", 64, "completed")
-    assert program.ok("jobs", "-f", "json").json[0]["job_id"] == job_id
-    assert program.ok("jobs", "stats", "-f", "json").json[0]["completed"] == 1
-    assert program.run("once", "-f", "json").stdout == ""
+    assert command.ok("jobs", "-f", "json").json[0]["job_id"] == job_id
+    assert command.ok("jobs", "stats", "-f", "json").json[0]["completed"] == 1
+    assert command.run("once", "-f", "json").stdout == ""
+
+
+@pytest.mark.parametrize("generation", ["jsonb", "current"])
+def test_an_output_that_the_database_cannot_hold_fails_its_job_alone(
+    program: Program, postgresql: Emptied, plugins: PluginFolder, tmp_path: Path, generation: str
+) -> None:
+    """The type JSONB refuses NUL and halves of surrogate pairs, which JSON keeps; no text holds NUL."""
+    place = postgresql.fresh(generation, program.server_dir / "media_store.db")
+    program.environ["DATABASE_URL"] = place.url
+    plugins.install_plain("says", SAYS_CHARACTERS, codes="list")
+    plugins.install_plain("fails", 'return {"status": "error", "error": "a" + chr(0)}')
+    texts = {"nul": "a\0b", "half": "\ud800", "plain": "\\u0000 \U0001f600"}
+    rows = [{"job_id": job_id, "params": {"codes": [*map(ord, text)]}} for job_id, text in texts.items()]
+    databases.insert(place, [{"task_type": "says", **row} for row in rows])
+    databases.insert(place, [{"job_id": "failed", "task_type": "fails"}])
+
+    ended = program.drain()
+
+    for job_id, refused in {"nul": r"\u0000", "half": r"\ud800", "plain": None}.items():
+        job = ended.job(job_id)
+        if generation == "jsonb" and refused is not None:
+            told = f"the task's output cannot be kept in the database: a column of type JSONB holds no {refused}"
+            assert (job["status"], job["output"], job["error_message"]) == ("error", None, told)
+        else:
+            assert (job["status"], job["output"]) == ("completed", {"text": texts[job_id]})
+    assert ended.job("failed")["error_message"] == r"a\x00"
 
 
 def test_without_the_driver_it_is_said_how_to_install_it(program: Program, plugins: PluginFolder) -> None:

@@ -12,9 +12,9 @@ import pytest
 from clworker.core.store.identity import Instance, InstanceLock, Role
 from clworker.core.store.store import Store
 from tests.support import databases
+from tests.support.in_process import InProcess
 from tests.support.plugins import PluginFolder, wait_at_gate
 from tests.support.processes import children_of
-from tests.support.program import Program
 from tests.support.waiting import wait_until
 from tests.support.worker import StartWorker, Worker
 
@@ -35,7 +35,7 @@ def _causes(database: Path, job_id: str) -> list[str]:
 
 
 def test_a_second_worker_of_a_live_name_is_refused_but_once_is_not(
-    start_worker: StartWorker, program: Program, database: Path
+    start_worker: StartWorker, command: InProcess, database: Path
 ) -> None:
     first = start_worker("-w", "worker-1")
     second = start_worker.without_waiting("-w", "worker-1").result()
@@ -46,7 +46,7 @@ def test_a_second_worker_of_a_live_name_is_refused_but_once_is_not(
     assert f"(pid {first.pid})" in error and "--takeover" in error
     assert len(_instances(database)) == len(_locks(database)) == 1
 
-    assert program.run("once", "-w", "worker-1").code == 0
+    assert command.run("once", "-w", "worker-1").code == 0
     assert first.stop().code == 0
     assert _locks(database) == []
 

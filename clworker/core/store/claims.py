@@ -21,6 +21,7 @@ from clworker.core.store.database import Database, Evidence, again_on_conflict
 from clworker.core.store.ends import Ends, Held
 from clworker.core.store.prepared import Prepared, PreparedForMany
 from clworker.core.store.queue import Choice, Queue
+from clworker.core.store.rows import refusal_of
 from clworker.core.store.schema import JobsTable, attempts, instances
 
 
@@ -112,29 +113,36 @@ class Claims:
                 return Exchange([])
             ending = self._ending.send(connection, instance=instance) if limit > 0 else tuple
             settled = self._settle(connection, settlements, evidence)
-            if limit < 1:
-                return Exchange(settled)
-            waiting = waiting or self._queue.first(connection, task_types, limit)
-            chosen = self._queue.choose(connection, task_types, waiting, limit, choose)
-            if any(ended_at is not None for (ended_at,) in ending()):
-                return Exchange(settled, ended=True)
-            claims = self._queue.take(connection, instance, chosen)
+            ended = False
+            claims: Sequence[Claim] = ()
+            if limit > 0:
+                waiting = waiting or self._queue.first(connection, task_types, limit)
+                chosen = self._queue.choose(connection, task_types, waiting, limit, choose)
+                ended = any(ended_at is not None for (ended_at,) in ending())
+                claims = () if ended else self._queue.take(connection, instance, chosen)
             if claims:
                 first = claims[0]
                 evidence.leave(
-                    lambda: sa.select(attempts.c.id).where(is_attempt(first.job_id, first.token)),
+                    lambda: sa.select(attempts.c.id).where(
+                        is_attempt(first.job_id, first.token), attempts.c.ended_at.is_(None)
+                    ),
                     lambda: self._row(self._jobs.columns.job_id == first.job_id),
                 )
-            return Exchange(settled, claims)
+            evidence.result = done = Exchange(settled, claims, ended)
+        return done
 
     def _may_find_work(self, task_types: Sequence[str]) -> bool:
         """Look first where a transaction that may write keeps everybody else from writing, even if it finds nothing."""
-        return not self._database.locks_everything or self.any_waiting(task_types)
+        return self._database.locks_rows or self.any_waiting(task_types)
 
     def any_waiting(self, task_types: Sequence[str]) -> bool:
         """Tell whether a job of these types is queued, without locking anybody out."""
         with self._database.read() as connection:
             return not self._queue.is_empty(connection, task_types)
+
+    def refusal_of(self, output: Any) -> str | None:
+        """Return why this database cannot hold such an output of a job; None where it can."""
+        return refusal_of(output, self._jobs.columns[self._jobs.result_name].type)
 
     def progress(self, claim: Claim, percent: int) -> None:
         """Write a running job's progress, 0 to 99. Raises ClaimLost, StoreUnavailable."""

@@ -31,6 +31,8 @@ class Evidence:
 
     def __init__(self) -> None:
         self._trace: Callable[[], sa.Select[Any]] | None = None
+        self.result: Any = None
+        """What the transaction comes to, for whoever asks once the server is back."""
         self._locked: Callable[[], sa.Select[Any]] | None = None
 
     def leave(self, trace: Callable[[], sa.Select[Any]], locked: Callable[[], sa.Select[Any]] | None = None) -> None:
@@ -56,10 +58,10 @@ class Database(ABC):
     engine: sa.Engine
     label: str
     """The URL as it may be shown."""
-    locks_everything: bool
-    """Whether a transaction that may write keeps all others from writing, from its beginning on."""
     home: Path
     """A path of this machine beside which instances keep their lock files: the database, where it is a file."""
+    locks_rows: bool
+    """Whether a transaction that writes keeps others from the rows alone that it changes, not from everything."""
 
     @property
     def dialect(self) -> sa.Dialect:
@@ -71,9 +73,9 @@ class Database(ABC):
         """Open a transaction that may write; it is committed at the end of the block.
 
         With ``evidence`` an answer to the commit that gets lost is made up for. Raises
-        StoreUnavailable when the database does not answer or cannot be written, Conflict when
-        the same may work at once, DatabaseLost when no waiting helps, and UsageFault for
-        values that it refuses.
+        StoreUnavailable when the database does not answer or cannot be written, InDoubt when
+        it may have been committed all the same, Conflict when the same may work at once,
+        DatabaseLost when no waiting helps, and UsageFault for values that it refuses.
         """
 
     @abstractmethod
@@ -108,6 +110,17 @@ class Database(ABC):
 
 class Conflict(StoreUnavailable):
     """Two transactions were in each other's way, and the database has undone this one."""
+
+
+class InDoubt(StoreUnavailable):
+    """The server went away at a commit, and for so long that nobody knows what became of it."""
+
+    def __init__(self, label: str, evidence: Evidence) -> None:
+        super().__init__(
+            f"database {label}: the connection broke at a commit, and the server has not come back to say "
+            "whether that was made; look before you try again"
+        )
+        self.evidence = evidence
 
 
 class RightMissing(StoreUnavailable):

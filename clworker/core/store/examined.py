@@ -20,8 +20,8 @@ class ExaminedDatabase(Database):
         self._examined = examined
         self.engine = examined.engine
         self.label = examined.label
-        self.locks_everything = examined.locks_everything
         self.home = examined.home
+        self.locks_rows = examined.locks_rows
         self._stage: sa.Connection | None = None
 
     @contextmanager

@@ -31,6 +31,11 @@ class Purges:
         self._database = database
         self._jobs = jobs
 
+    @property
+    def holds_up_others(self) -> bool:
+        """Whether nobody else can write while jobs are deleted."""
+        return not self._database.locks_rows
+
     def find(self, wanted: PurgeFilter, after: Row | None, limit: int) -> list[Row]:
         """Return the next jobs that are to go, oldest first, without locking anybody out."""
         columns = self._jobs.columns

@@ -80,6 +80,7 @@ purged = sa.Table(
 )
 
 QUEUE_INDEX = "clworker_jobs_queue"
+_FINISHED_INDEX = "clworker_jobs_finished"
 FINISHED_STATUSES = (str(ComputeJobStatus.COMPLETED), str(ComputeJobStatus.ERROR))
 _FINISHED = "status IN ('completed', 'error')"
 """What the index of finished jobs is limited to; a query has to say it in the same words to use it."""
@@ -209,9 +210,15 @@ def _create(database: Database, index: sa.Index) -> None:
 
 def find_jobs(connection: sa.Connection, label: str) -> JobsTable | None:
     """Return the ``jobs`` table, whether or not our own are there. Raises SchemaMismatch."""
-    present = set(sa.inspect(connection).get_table_names())
+    inspected = sa.inspect(connection)
+    present = set(inspected.get_table_names())
     if schema_versions.name in present:
         _check_version(connection)
+    if "jobs" not in present and inspected.has_table("jobs"):
+        raise SchemaMismatch(
+            f"database {label}: its jobs is a view or a foreign table, in which rows cannot be locked and indexed; "
+            "name the database that holds the table itself"
+        )
     return _bound_jobs(connection, label) if "jobs" in present else None
 
 
@@ -281,7 +288,7 @@ def _finished_index(jobs: JobsTable) -> sa.Index:
     # Counts a million rows in a tenth of a second; limited, so that inserts and claims never touch it.
     columns = jobs.columns
     return sa.Index(
-        "clworker_jobs_finished",
+        _FINISHED_INDEX,
         columns.status,
         columns.task_type,
         columns.created_at,
@@ -289,5 +296,10 @@ def _finished_index(jobs: JobsTable) -> sa.Index:
     )
 
 
-def _index_names(connection: sa.Connection) -> set[str | None]:
-    return {index["name"] for index in sa.inspect(connection).get_indexes("jobs")}
+def missing_indexes(connection: sa.Connection) -> list[str]:
+    """Return which of our indexes on ``jobs``, which is there, are missing."""
+    return sorted({QUEUE_INDEX, _FINISHED_INDEX} - _index_names(connection))
+
+
+def _index_names(connection: sa.Connection) -> set[str]:
+    return {index["name"] for index in sa.inspect(connection).get_indexes("jobs") if index["name"]}

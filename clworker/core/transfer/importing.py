@@ -52,7 +52,9 @@ class Import:
             except ValueError as fault:
                 self._note(line.number, f"{fault}")
                 continue
-            if job.job_id not in first:
+            if (refusal := self._transfers.refusal_of(job)) is not None:
+                self._note(line.number, refusal)
+            elif job.job_id not in first:
                 first[job.job_id] = line.number
                 jobs[line.number] = job
             elif self._skip_existing:

@@ -135,8 +135,15 @@ class Execution:
             missed.note(self.claim, path)
             self._settle(lambda: Return(Cause.INPUT_MISSING))
         else:
-            outcome = _outcome_of(message)
+            outcome = self._held(_outcome_of(message))
             self._settle(lambda: self._placed(outcome))
+
+    def _held(self, outcome: Outcome) -> Outcome:
+        """Fail a job whose output the database cannot hold, before its files are placed or others recorded with it."""
+        refusal = self._around.store.claims.refusal_of(outcome.output)
+        if refusal is None:
+            return outcome
+        return Outcome.failed(f"the task's output cannot be kept in the database: {refusal}", death=outcome.death)
 
     def slot_died(self, death: Death) -> None:
         """Settle what was at work in a slot that has died."""
