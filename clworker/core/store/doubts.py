@@ -44,8 +44,8 @@ class CertainClaims(PassingClaims):
             raise
         del self._claimed[: len(claimed)]
         results = iter(more.settled)
-        settled = [self._settled.get(each.claim.token) or next(results) for each in settlements]
-        self._settled.clear()
+        # The others are asked for later, where not all that was handed in comes again at once.
+        settled = [self._settled.pop(each.claim.token, None) or next(results) for each in settlements]
         return Exchange(settled, [*claimed, *more.claims], more.ended)
 
     def _find_out(self) -> None:

@@ -97,8 +97,8 @@ class PostgresDatabase(Database):
 
     def close(self) -> None:
         """Close every connection; the database can be used again afterwards."""
-        while self._idle:
-            _drop(self._idle.pop()[0])
+        while (kept := self._kept()) is not None:
+            _drop(kept[0])
 
     def connect(self) -> "psycopg.Connection[Any]":
         """Open a connection beside those of the transactions. Raises StoreUnavailable."""
@@ -130,8 +130,8 @@ class PostgresDatabase(Database):
 
     def _begun(self, begin: Sequence[str]) -> sa.Connection:
         """Begin on a connection that was kept, or on a new one where that was cut meanwhile."""
-        while self._idle:
-            connection, used_at = self._idle.pop()
+        while (kept := self._kept()) is not None:
+            connection, used_at = kept
             try:
                 # The answer is not waited for on a connection that has just proven itself.
                 self._begin(connection, begin, wait=time.monotonic() > used_at + _IDLE or _has_news(connection))
@@ -175,6 +175,12 @@ class PostgresDatabase(Database):
             raise
         else:
             self._keep(connection)
+
+    def _kept(self) -> tuple[sa.Connection, float] | None:
+        try:
+            return self._idle.pop()
+        except IndexError:  # also when another thread has taken the last one at this moment
+            return None
 
     def _keep(self, connection: sa.Connection) -> None:
         self._idle.append((connection, time.monotonic()))
