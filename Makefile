@@ -1,5 +1,6 @@
 # For newcomers: `make demo` runs real jobs, `make test` passes the tests.
-# For who tries to break it: `make chaos SEED=123 SECONDS=60 WORKERS=4` has workers killed at random,
+# For who tries to break it: `make chaos SEED=123 SECONDS=60 WORKERS=4` has workers killed at random
+# (with DATABASE=postgresql the database's server too),
 # `make fuzz EXAMPLES=20000 SEED=1` feeds in what is hostile. The same seed does the same again.
 # For who asks how fast it is: `make bench` measures it beside other job queues.
 # For who changes a command: `make docs` writes man/ and completions/ anew, `make readme` the README's sessions.
@@ -10,6 +11,7 @@ PYTHON ?= python3
 DEMO = demo
 SECONDS = 60
 WORKERS = 4
+DATABASE = sqlite
 DEMO_ENV = env -u DATABASE_URL -u COMPUTE_STORAGE_DIR CL_SERVER_DIR=$(DEMO)/server BROADCAST_TYPE=noop
 
 EXAMPLES = 2000
@@ -47,7 +49,7 @@ release-check: .venv-test/ready
 	.venv-test/bin/python -m tools.release_check
 
 chaos: .venv-test/ready
-	.venv-test/bin/python -m tests.chaos --seed $(SEED) --seconds $(SECONDS) --workers $(WORKERS)
+	.venv-test/bin/python -m tests.chaos --seed $(SEED) --seconds $(SECONDS) --workers $(WORKERS) --database $(DATABASE)
 
 fuzz: .venv-test/ready
 	@echo "To see the same again: make fuzz EXAMPLES=$(EXAMPLES) SEED=$(SEED)"

@@ -186,10 +186,10 @@ def topic(text: str) -> str:
 
 def database_url(text: str) -> str:
     """Parse a SQLAlchemy URL of SQLite or PostgreSQL; ``+aiosqlite``, ``+asyncpg`` and the like are ours too."""
-    scheme, separator, rest = text.partition("://")
+    scheme, separator, rest = text.strip().partition("://")
     if not separator:
         raise ValueError("is no database URL; write sqlite:////absolute/path/media_store.db or postgresql://…")
-    match scheme.partition("+")[0]:
+    match scheme.lower().partition("+")[0]:
         case "sqlite":
             return _sqlite_url(rest)
         case "postgresql" | "postgres":

@@ -6,14 +6,15 @@ from itertools import islice
 
 from clworker.core.clock import now_ms
 from clworker.core.job_folders import JobFolders, opened
-from clworker.core.models import PurgeFilter, PurgeReport
+from clworker.core.models.reports import PurgeReport
+from clworker.core.models.requests import PurgeFilter
 from clworker.core.settings import Settings
 from clworker.core.store.purges import Row
 from clworker.core.store.store import Store
 
 _LARGEST_BATCH = 200
 _LONGEST_HOLD = 0.05
-"""Seconds that a transaction may take before the next one does less."""
+"""Seconds that a transaction which holds up others may take before the next one does less."""
 
 YOUNGEST_ORPHAN_MS = 3_600_000
 """A folder without a row that has changed within this time may be a submission that is under way."""
@@ -56,7 +57,8 @@ class _Purge:
                 self._remove_all([row.job_id for row in rows])
                 continue
             held = self._delete(rows)
-            size = max(1, size // 2) if held > _LONGEST_HOLD else min(_LARGEST_BATCH, size * 2)
+            if self._purges.holds_up_others:
+                size = max(1, size // 2) if held > _LONGEST_HOLD else min(_LARGEST_BATCH, size * 2)
 
     def orphans(self) -> None:
         """Remove the folders that no row leads to and that have not changed for long."""
@@ -74,7 +76,8 @@ class _Purge:
         held = time.monotonic() - began
         self._report.rows += len(job_ids)
         self._remove_of_purged(job_ids)
-        time.sleep(min(held, _LONGEST_HOLD))  # a lock that is asked for again at once is never anybody else's
+        if self._purges.holds_up_others:
+            time.sleep(min(held, _LONGEST_HOLD))  # a lock that is asked for again at once is never anybody else's
         return held
 
     def _remove_of_purged(self, job_ids: Sequence[str]) -> None:

@@ -19,8 +19,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000), help="replays the plan of this seed")
     parser.add_argument("--seconds", type=float, default=60, help="how long to disturb the workers (60)")
     parser.add_argument("--workers", type=int, default=4, help="how many workers (4)")
+    parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite", help="of which kind (sqlite)")
     asked = parser.parse_args()
-    plan = make_plan(asked.seed, asked.seconds, asked.workers)
+    plan = make_plan(asked.seed, asked.seconds, asked.workers, asked.database)
     folder = Path(tempfile.mkdtemp(prefix="clworker-chaos-"))
     print(f"{plan.command}\nlogs and database are in {folder}", flush=True)
     try:

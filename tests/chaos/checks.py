@@ -17,6 +17,7 @@ _DEAD = re.compile(
     r"(worker \S+ on host \S+ .* while it ran the job|the process that ran the job .*), attempt \d of \d"
 )
 _OWN_ERRORS = {JobKind.FAIL: "failed as planned", JobKind.RAISE: "RuntimeError: raised as planned"}
+_OUT_OF_REACH = 69
 _BAD_EVENTS = ("internal error", "the end of a job could not be recorded", "the MQTT client failed")
 
 
@@ -42,10 +43,11 @@ def left_behind(evidence: Evidence) -> Iterator[str]:
         yield f"PRAGMA integrity_check: {evidence.integrity}"
 
 
-def run_faults(run: Run) -> Iterator[str]:
+def run_faults(run: Run, plan: Plan) -> Iterator[str]:
     """A run ended as it was told to, and logged nothing that no chaos excuses."""
     code = run.worker.process.returncode
-    if code not in _expected_codes(run):
+    found_no_server = plan.database != "sqlite" and code == _OUT_OF_REACH and not run.worker.logged("worker started")
+    if code not in _expected_codes(run) and not found_no_server:
         deeds = ", ".join(done.deed for done in run.done) or "nothing"
         yield f"{run.name} ended with {code} after {deeds}: {run.marker}"
     for line in run.worker.log:

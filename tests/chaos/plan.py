@@ -16,7 +16,7 @@ JOBS_A_SECOND = 5
 
 
 class Deed(StrEnum):
-    """What the killer can do, to a worker or to the broker."""
+    """What the killer can do, to a worker, to the broker or to the database's server."""
 
     START = "start"
     KILL = "SIGKILL"
@@ -31,6 +31,11 @@ class Deed(StrEnum):
     BROKER_START = "broker start"
     BROKER_STOP = "broker SIGSTOP"
     BROKER_CONTINUE = "broker SIGCONT"
+    SERVER_STOP = "database server stopped"
+    SERVER_CRASH = "database server crashed"
+    SERVER_START = "database server start"
+    SERVER_KILL_BACKEND = "SIGKILL to a connection's process"
+    SERVER_CUT = "connections cut"
 
 
 class JobKind(StrEnum):
@@ -91,18 +96,21 @@ class Plan:
     workers: Sequence[PlannedWorker]
     jobs: Sequence[PlannedJob]
     acts: Sequence[Act]
+    database: str = "sqlite"
+    """Or ``postgresql``: the server's own troubles are then part of the plan."""
 
     @property
     def command(self) -> str:
         """The command that carries out this plan again."""
-        return f"make chaos SEED={self.seed} SECONDS={self.seconds:g} WORKERS={len(self.workers)}"
+        on = "" if self.database == "sqlite" else f" DATABASE={self.database}"
+        return f"make chaos SEED={self.seed} SECONDS={self.seconds:g} WORKERS={len(self.workers)}{on}"
 
     def __str__(self) -> str:
         """List everything, a line each."""
         return "\n".join([self.command, *map(str, [*self.workers, *self.acts, *self.jobs]), ""])
 
 
-# A story is what happens to one worker, or to the broker, until it is itself again: pairs of the shortest and
+# A story is what happens to one worker, or to a server, until it is itself again: pairs of the shortest and
 # longest pause before a deed, in seconds.
 Story = Sequence[tuple[float, float, Deed]]
 _RESTART = (0.0, 1.5, Deed.START)
@@ -125,6 +133,12 @@ _BROKER_STORIES: Sequence[tuple[int, Story]] = (
     (1, [(0, 0, Deed.BROKER_END), (0.2, 4, Deed.BROKER_START)]),
     (1, [(0, 0, Deed.BROKER_STOP), (0.2, 4, Deed.BROKER_CONTINUE)]),
 )
+_SERVER_STORIES: Sequence[tuple[int, Story]] = (
+    (2, [(0, 0, Deed.SERVER_STOP), (0.1, 3, Deed.SERVER_START)]),
+    (2, [(0, 0, Deed.SERVER_CRASH), (0.1, 3, Deed.SERVER_START)]),
+    (1, [(0, 0, Deed.SERVER_KILL_BACKEND)]),
+    (4, [(0, 0, Deed.SERVER_CUT)]),
+)
 _JOB_KINDS = {
     JobKind.WRITE: 60,
     JobKind.PICTURE: 10,
@@ -136,9 +150,11 @@ _JOB_KINDS = {
 }
 
 
-def make_plan(seed: int, seconds: float, workers: int) -> Plan:
+def make_plan(seed: int, seconds: float, workers: int, database: str = "sqlite") -> Plan:
     """Draw a plan of so many seconds; at its end all still live, or were killed for good."""
-    acts = list(_broker_acts(Random(f"{seed} broker"), seconds))
+    acts = list(_acts_on_all(Random(f"{seed} broker"), _BROKER_STORIES, seconds))
+    if database != "sqlite":
+        acts += _acts_on_all(Random(f"{seed} server"), _SERVER_STORIES, seconds)
     for number in range(workers):
         acts += _worker_acts(Random(f"{seed} acts {number}"), number, seconds)
     drawn = Random(f"{seed} workers")
@@ -151,6 +167,7 @@ def make_plan(seed: int, seconds: float, workers: int) -> Plan:
         ),
         tuple(_jobs(Random(f"{seed} jobs"), seconds)),
         tuple(sorted(acts, key=lambda act: act.at)),  # stable: one worker's acts keep their order
+        database,
     )
 
 
@@ -167,10 +184,10 @@ def _worker_acts(rng: Random, number: int, seconds: float) -> Iterator[Act]:
         yield Act(seconds, Deed.KILL, number)
 
 
-def _broker_acts(rng: Random, seconds: float) -> Iterator[Act]:
+def _acts_on_all(rng: Random, stories: Sequence[tuple[int, Story]], seconds: float) -> Iterator[Act]:
     at = 0.0
     while (at := at + _drawn(rng, 2, 8)) < seconds:
-        for act in _told(rng, _BROKER_STORIES, at):
+        for act in _told(rng, stories, at):
             at = act.at
             yield Act(min(at, seconds), act.deed)
 

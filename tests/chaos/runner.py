@@ -1,13 +1,12 @@
-"""Carries out a plan on real workers and a real broker, and judges what is left."""
+"""Carries out a plan on real workers, a real broker and a real database, and judges what is left."""
 
-import sqlite3
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.chaos import audit, checks
+from tests.chaos import audit, checks, servers
 from tests.chaos.evidence import FINAL, Evidence
 from tests.chaos.fleet import MARKER, Fleet
 from tests.chaos.plan import Act, Deed, JobKind, Plan, PlannedJob
@@ -23,7 +22,6 @@ from tests.support.watcher import standing
 PATIENCE = 60.0
 """Seconds that the workers get, once nobody disturbs them any more, to end every job."""
 
-_WRITE_TIMEOUT = 30.0
 _BROKER_DEEDS = {
     Deed.BROKER_KILL: Broker.kill,
     Deed.BROKER_END: Broker.stop,
@@ -39,9 +37,10 @@ class Chaos:
     def __init__(self, plan: Plan, folder: Path) -> None:
         self._plan = plan
         self._faults: list[str] = []
-        self._broker_deeds: Counter[str] = Counter()
+        self._server_deeds: Counter[str] = Counter()
         self._server = folder / "server"
-        self.database = self._server / "media_store.db"
+        self._prepare_files()
+        self._database = servers.made(plan.database, self._server / "media_store.db")
         (folder / "broker").mkdir(parents=True)
         self._broker = Broker(folder / "broker", persistent=True)
         plugins = PluginFolder(folder / "plugins")
@@ -49,17 +48,17 @@ class Chaos:
         plugins.install("chaos-tasks", tasks, {"chaos": "Chaos"})
         self._marks = folder / "marks"
         self._marks.mkdir()
-        environ = {"PYTHONPATH": str(plugins.path), **self._broker.environ}
+        environ = {"PYTHONPATH": str(plugins.path), **self._broker.environ, **self._database.environ}
         self._program = Program(self._server, environ)
         self._fleet = Fleet(self._program, folder / "workers", plan)
         (folder / "plan.txt").write_text(str(plan))
         self._diary = folder / "deeds.txt"
-        self._prepare_server()
 
     def run(self) -> Report:
         """Carry out the plan, wait for the jobs, stop everybody, and look at what is left."""
-        self._broker.start()
         try:
+            audit.install(self._database.place)
+            self._broker.start()
             with self._fleet:
                 self._disturb()
                 self._settle()
@@ -67,12 +66,11 @@ class Chaos:
             return self._report()
         finally:
             self._broker.stop()
+            self._database.end()
 
-    def _prepare_server(self) -> None:
+    def _prepare_files(self) -> None:
         (self._server / "compute" / "out").mkdir(parents=True)
         photo(self._server / "compute" / "photo.jpg")
-        databases.create(self.database, "current")
-        audit.install(self.database)
 
     def _disturb(self) -> None:
         begin = time.monotonic()
@@ -88,17 +86,17 @@ class Chaos:
     def _perform(self, act: Act) -> None:
         if act.worker is not None:
             self._fleet.perform(act.worker, act.deed)
-        else:
+        elif act.deed in _BROKER_DEEDS:
             _BROKER_DEEDS[act.deed](self._broker)
-            self._broker_deeds[act.deed] += 1
+            self._server_deeds[act.deed] += 1
+        elif self._database.perform(act.deed):
+            self._server_deeds[act.deed] += 1
 
     def _produce(self, begin: float) -> None:
         for job in self._plan.jobs:
             time.sleep(max(0.0, begin + job.at - time.monotonic()))
-            try:
-                databases.insert(self.database, [self._row(job)], timeout=_WRITE_TIMEOUT)
-            except sqlite3.OperationalError as failure:
-                self._faults.append(f"the producer could not queue {job.job_id}: {failure}")
+            if fault := self._database.insert(self._row(job)):
+                self._faults.append(f"the producer could not queue {job.job_id}: {fault}")
 
     def _row(self, job: PlannedJob) -> dict[str, object]:
         compute = self._server / "compute"
@@ -136,7 +134,7 @@ class Chaos:
         return {run.name for run in self._fleet.living}
 
     def _unfinished(self) -> list[dict[str, object]]:
-        return databases.rows(self.database, f"SELECT job_id FROM jobs WHERE status NOT IN {FINAL} LIMIT 1")
+        return databases.rows(self._database.place, f"SELECT job_id FROM jobs WHERE status NOT IN {FINAL} LIMIT 1")
 
     def _stop_all(self) -> None:
         for run in self._fleet.living:
@@ -158,8 +156,8 @@ class Chaos:
         runs = self._fleet.runs
         hits = sorted((done.at, run.marker, done.deed) for run in runs for done in run.done)
         self._diary.write_text("".join(f"{at:.3f} {deed} {marker}\n" for at, marker, deed in hits))
-        evidence = Evidence.read(self.database)
-        deeds = self._broker_deeds + Counter(done.deed for run in runs for done in run.done)
+        evidence = Evidence.read(self._database.place)
+        deeds = self._server_deeds + Counter(done.deed for run in runs for done in run.done)
         deeds[Deed.START] = len(runs)
         errors = [error for run in runs for error in checks.lock_errors(run)]
         report = Report(self._plan, deeds, evidence, errors, requeues_of(runs, evidence), self._faults)
@@ -167,7 +165,7 @@ class Chaos:
             *checks.job_faults(self._plan, evidence),
             *checks.left_behind(evidence),
             *self._after_a_fresh_start(),
-            *(fault for run in runs for fault in checks.run_faults(run)),
+            *(fault for run in runs for fault in checks.run_faults(run, self._plan)),
             *errors,
         ]
         return report

@@ -15,6 +15,7 @@ from tests.support import databases
 
 # It has every signal, a stop of more than three heartbeats and a crash of the broker.
 PLAN = make_plan(seed=1515, seconds=8, workers=3)
+SERVER_PLAN = make_plan(seed=1880, seconds=7, workers=2, database="postgresql")
 
 ENDS = {
     Deed.STOP: {Deed.CONTINUE, Deed.KILL},
@@ -40,6 +41,13 @@ def test_after_a_short_run_everything_holds(report: Report) -> None:
     assert report.deeds[Deed.KILL] >= 2
     assert report.requeues
     assert (report.lost, report.doubles, report.lock_errors) == (0, 0, [])
+
+
+def test_after_a_short_run_over_a_server_with_troubles_everything_holds(tmp_path: Path) -> None:
+    report = Chaos(SERVER_PLAN, tmp_path).run()
+    assert report.faults == [], f"{report}\nagain with: {SERVER_PLAN.command}"
+    assert {Deed.KILL, Deed.SERVER_CRASH, Deed.SERVER_CUT} <= set(report.deeds)
+    assert (report.lost, report.doubles) == (0, 0)
 
 
 OBITUARY = "worker w on host h died while it ran the job, attempt 1 of 1"

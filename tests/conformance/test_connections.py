@@ -9,7 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from clworker.core.errors import StoreUnavailable
-from clworker.core.models import Cause, Claim, ComputeJobStatus, NewJob, Outcome
+from clworker.core.models.attempts import Cause, Claim, Outcome
+from clworker.core.models.jobs import ComputeJobStatus, NewJob
 from clworker.core.store import announcements, pipelines, postgres
 from clworker.core.store.claims import Exchange, Settlement
 from clworker.core.store.database import InDoubt

@@ -10,7 +10,8 @@ from threading import Barrier
 import pytest
 
 from clworker.core.errors import StoreUnavailable
-from clworker.core.models import Cause, Claim, ComputeJob, Outcome
+from clworker.core.models.attempts import Cause, Claim, Outcome
+from clworker.core.models.jobs import ComputeJob
 from clworker.core.store.identity import Instance, InstanceLock, LockFile, is_dead, remove, remove_strays
 from clworker.core.store.store import Store
 from tests.conformance.conftest import TASK, Bench

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from clworker.core.errors import SchemaMismatch, StoreUnavailable, UsageFault
-from clworker.core.models import Cause, ComputeJobStatus, NewJob, Outcome
+from clworker.core.models.attempts import Cause, Outcome
+from clworker.core.models.jobs import ComputeJobStatus, NewJob
 from clworker.core.parsing import database_url
 from clworker.core.store import postgres_connections
 from clworker.core.store.store import Store

@@ -4,7 +4,8 @@ import io
 import json
 from typing import Any
 
-from clworker.core.models import ImportReport, JobFilter
+from clworker.core.models.reports import ImportReport
+from clworker.core.models.requests import JobFilter
 from clworker.core.presence.broadcaster import NoopBroadcaster
 from clworker.core.transfer.exporting import export
 from clworker.core.transfer.importing import Import

@@ -10,7 +10,7 @@ import pytest
 from tests.support import databases
 from tests.support.emptied import Emptied
 from tests.support.in_process import InProcess
-from tests.support.plugins import PluginFolder
+from tests.support.plugins import PluginFolder, wait_at_gate
 from tests.support.postgres import Place, Server
 from tests.support.program import Program
 from tests.support.waiting import wait_until
@@ -22,6 +22,10 @@ LEAVES_A_LINE = """
 with open(params.path, "a") as file:
     file.write("x")
 return {"status": "ok"}
+"""
+
+SAYS_CHARACTERS = """
+return {"status": "ok", "task_output": {"text": "".join(map(chr, params.codes))}}
 """
 
 
@@ -39,6 +43,32 @@ def test_a_picture_is_submitted_run_and_looked_at(
     assert program.ok("jobs", "-f", "json").json[0]["job_id"] == job_id
     assert program.ok("jobs", "stats", "-f", "json").json[0]["completed"] == 1
     assert program.run("once", "-f", "json").stdout == ""
+
+
+@pytest.mark.parametrize("generation", ["jsonb", "current"])
+def test_an_output_that_the_database_cannot_hold_fails_its_job_alone(
+    program: Program, postgresql: Emptied, plugins: PluginFolder, tmp_path: Path, generation: str
+) -> None:
+    """The type JSONB refuses NUL and halves of surrogate pairs, which JSON keeps; no text holds NUL."""
+    place = postgresql.fresh(generation, program.server_dir / "media_store.db")
+    program.environ["DATABASE_URL"] = place.url
+    plugins.install_plain("says", SAYS_CHARACTERS, codes="list")
+    plugins.install_plain("fails", 'return {"status": "error", "error": "a" + chr(0)}')
+    texts = {"nul": "a\0b", "half": "\ud800", "plain": "\\u0000 \U0001f600"}
+    rows = [{"job_id": job_id, "params": {"codes": [*map(ord, text)]}} for job_id, text in texts.items()]
+    databases.insert(place, [{"task_type": "says", **row} for row in rows])
+    databases.insert(place, [{"job_id": "failed", "task_type": "fails"}])
+
+    ended = program.drain()
+
+    for job_id, refused in {"nul": r"\u0000", "half": r"\ud800", "plain": None}.items():
+        job = ended.job(job_id)
+        if generation == "jsonb" and refused is not None:
+            told = f"the task's output cannot be kept in the database: a column of type JSONB holds no {refused}"
+            assert (job["status"], job["output"], job["error_message"]) == ("error", None, told)
+        else:
+            assert (job["status"], job["output"]) == ("completed", {"text": texts[job_id]})
+    assert ended.job("failed")["error_message"] == r"a\x00"
 
 
 def test_without_the_driver_it_is_said_how_to_install_it(program: Program, plugins: PluginFolder) -> None:
@@ -61,8 +91,7 @@ def test_a_worker_is_woken_has_three_connections_and_its_killed_jobs_are_rescued
     program.submit("quick", "-p", f"path={done}")
     wait_until(done.exists, "a job that was submitted is run at once")
     waits = [program.submit("waits") for _ in range(2)]
-    for job_id in waits:
-        worker.wait_for("job started", job_id=job_id)
+    wait_at_gate(gate, 2)
     query = "SELECT count(*) AS count FROM pg_stat_activity WHERE datname = current_database() AND application_name = ?"
     assert databases.rows(server_place, query, "clworker")[0]["count"] <= 3
 

@@ -76,9 +76,19 @@ def test_without_inotify_the_worker_says_so_and_looks_all_the_time(
         worker.wait_for_jobs(job)
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def foreign_place(request: pytest.FixtureRequest, database: Path) -> databases.Place:
+    """A database of either kind that another program has made, and in which it queues jobs."""
+    place: databases.Place = database if request.param == "sqlite" else request.getfixturevalue("server_place")
+    databases.create(place, "current")
+    return place
+
+
 def test_a_queued_event_wakes_the_worker(
-    start_worker: StartWorker, plugins: PluginFolder, database: Path, broker_port: int
+    start_worker: StartWorker, plugins: PluginFolder, foreign_place: databases.Place, broker_port: int
 ) -> None:
+    """As do the services, whose inserts notify nobody at a server."""
+    database = foreign_place
     (plugins.path / "sitecustomize.py").write_text(BLIND_TO_COMMITS)
     plugins.install_plain("quick", 'return {"status": "ok"}')
     worker = start_worker(
@@ -93,7 +103,7 @@ def test_a_queued_event_wakes_the_worker(
         paho.mqtt.publish.single("t", payload, qos=1, hostname="127.0.0.1", port=broker_port)
 
     wait_until(beats, "the look at the queue with which every worker begins is over")
-    databases.queue(database, {"job_id": "a", "task_type": "quick"})
+    databases.insert(database, [{"job_id": "a", "task_type": "quick"}])
     for meaningless in ('{"event_type": "completed", "job_id": "queued"}', 'no JSON, but "queued"', '["queued"]'):
         publish(meaningless)
     seen = beats()
@@ -102,6 +112,17 @@ def test_a_queued_event_wakes_the_worker(
 
     publish('{"job_id": "a", "event_type": "queued", "progress": 0, "timestamp": 1}')
     worker.wait_for_jobs("a")
+
+
+def test_without_any_event_the_next_poll_finds_a_job_at_a_server(
+    start_worker: StartWorker, plugins: PluginFolder, server_place: databases.Place
+) -> None:
+    databases.create(server_place, "first")
+    plugins.install_plain("quick", 'return {"status": "ok"}')
+    worker = start_worker("--poll-interval", "0.2")
+    for job_id in ("a", "b"):
+        databases.insert(server_place, [{"job_id": job_id, "task_type": "quick"}])
+        worker.wait_for_jobs(job_id)
 
 
 def test_a_worker_waits_for_a_locked_database_and_resumes(

@@ -35,6 +35,8 @@ CREATE TABLE jobs (
     retry_count INTEGER NOT NULL, max_retries INTEGER NOT NULL, created_by VARCHAR, updated_at BIGINT
 )"""
 GENERATIONS = {"first": FIRST, "current": CURRENT}
+SERVER_GENERATIONS = {**GENERATIONS, "jsonb": CURRENT.replace(" JSON", " JSONB")}
+"""JSONB is what SQLAlchemy's type for PostgreSQL makes, where a service uses that."""
 _INDEXES = ("status", "created_at", "created_by")
 _NUMBERED = ("INTEGER PRIMARY KEY AUTOINCREMENT", "SERIAL PRIMARY KEY")
 
@@ -55,7 +57,7 @@ def create(path: Place, generation: str) -> None:
     """Create a database of one generation, a SQLite one in WAL mode; a server's exists and is empty."""
     if isinstance(path, postgres.Place):
         with path.connect() as server:
-            server.execute(GENERATIONS[generation].replace(*_NUMBERED).encode())
+            server.execute(SERVER_GENERATIONS[generation].replace(*_NUMBERED).encode())
             for column in _INDEXES:
                 server.execute(f"CREATE INDEX ix_jobs_{column} ON jobs ({column})".encode())
         return

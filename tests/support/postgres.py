@@ -105,6 +105,12 @@ class Server:
         """Return the URL of one of its databases."""
         return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
 
+    @property
+    def process(self) -> "subprocess.Popen[bytes]":
+        """The server's first process, while it runs."""
+        assert self._process is not None
+        return self._process
+
     def execute(self, *statements: str, database: str = "postgres") -> None:
         """Run statements as its superuser."""
         with psycopg.connect(self.url(database), autocommit=True) as connection:

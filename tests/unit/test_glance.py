@@ -1,5 +1,6 @@
 """What TAB finds: quickly enough to be bounded, in silence, and without a trace."""
 
+import socket
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -11,6 +12,7 @@ from clworker.core.store.store import Store
 from clworker.core.tasks.entry_names import entry_names
 from clworker.core.tasks.loading import entries
 from tests.support import databases
+from tests.support.emptied import Emptied
 from tests.support.plugins import NOTE_GROUP, PluginFolder
 
 
@@ -18,6 +20,19 @@ from tests.support.plugins import NOTE_GROUP, PluginFolder
 def environment(monkeypatch: pytest.MonkeyPatch, database: Path) -> None:
     monkeypatch.delenv("DATABASE_URL", raising=False)
     monkeypatch.setenv("CL_SERVER_DIR", str(database.parent))
+
+
+@pytest.fixture(params=[*databases.GENERATIONS, "postgresql-first", "postgresql-current"])
+def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, database: Path) -> databases.Place:
+    """A database that another program has made, of each kind and generation."""
+    generation = request.param.removeprefix("postgresql-")
+    if generation == request.param:
+        databases.create(database, generation)
+        return database
+    postgresql: Emptied = request.getfixturevalue("postgresql")
+    place = postgresql.place(generation, database)
+    monkeypatch.setenv("DATABASE_URL", place.url.replace("postgresql:", "postgres+asyncpg:"))
+    return place
 
 
 def ids(prefix: str = "", *statuses: str) -> list[str]:
@@ -34,9 +49,9 @@ def test_entry_names_are_those_that_discovery_finds(plugins: PluginFolder, monke
     assert entry_names() == sorted({entry.name for entry in entries()})
 
 
-def test_jobs_are_found_by_the_beginning_of_their_ids(made_database: Path) -> None:
+def test_jobs_are_found_by_the_beginning_of_their_ids(place: databases.Place) -> None:
     rows = [("ab1", "queued"), ("ab2", "error"), ("b", "processing"), ("ab%", "completed"), ("aB3", "queued")]
-    databases.insert(made_database, [{"job_id": job_id, "status": status} for job_id, status in rows])
+    databases.insert(place, [{"job_id": job_id, "status": status} for job_id, status in rows])
     assert ids() == ["aB3", "ab%", "b", "ab2", "ab1"]
     assert ids("ab") == ["ab%", "ab1", "ab2"]
     assert ids("", "queued", "processing") == ["aB3", "ab1", "b"]
@@ -62,13 +77,16 @@ def test_what_a_shell_would_obey_is_not_offered(database: Path, store: Store) ->
     assert glance.parameters("x\n$(reboot)") == ["c="]
 
 
-def test_parameters_of_earlier_jobs(made_database: Path) -> None:
-    params = [{"width": 1, "input_paths": []}, {"height": 2, "output_paths": []}]
-    databases.insert(made_database, [{"job_id": str(n), "params": each} for n, each in enumerate(params)])
-    databases.execute(made_database, "UPDATE jobs SET params = '[' WHERE job_id = 'x'")
-    databases.insert(made_database, [{"job_id": "2", "params": "no JSON"}, {"job_id": "3", "params": [1]}])
+def test_parameters_of_earlier_jobs(place: databases.Place) -> None:
+    params = [{"width": 1, "input_paths": []}, {"height": 2, "output_paths": []}, [1], {"huge": "x" * 10_000}]
+    databases.insert(place, [{"job_id": str(n), "params": each} for n, each in enumerate(params)])
     assert glance.parameters("image_resize") == ["height=", "width="]
     assert glance.parameters("other") == []
+
+
+def test_params_that_are_no_json_name_nothing(made_database: Path) -> None:
+    databases.insert(made_database, [{"job_id": "2", "params": "no JSON"}, {"job_id": "3", "params": [1]}])
+    assert glance.parameters("image_resize") == []
 
 
 def state_of(folder: Path) -> dict[str, tuple[int, int]]:
@@ -100,7 +118,7 @@ def test_a_folder_that_is_not_there_is_not_made(database: Path, monkeypatch: pyt
     [
         {"CL_SERVER_DIR": ""},
         {"CL_SERVER_DIR": "x\udcff"},
-        {"DATABASE_URL": "postgresql://a/b"},
+        {"DATABASE_URL": "postgresql://127.0.0.1:1/b"},
         {"DATABASE_URL": "nonsense"},
     ],
 )
@@ -122,3 +140,9 @@ def test_a_database_that_is_locked_offers_nothing(made_database: Path) -> None:
         holder.execute("BEGIN EXCLUSIVE")
         holder.execute("UPDATE jobs SET progress = 1")
         assert ids() == []
+
+
+def test_a_server_that_says_nothing_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("DATABASE_URL", f"postgresql://127.0.0.1:{silent.getsockname()[1]}/media")
+        assert ids() == []  # else it waits for ever

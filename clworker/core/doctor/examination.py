@@ -6,9 +6,10 @@ from functools import partial
 from clworker.core.doctor import broker, database, plugins, storage, worker
 from clworker.core.doctor.check import Check, failed, ok, skipped
 from clworker.core.doctor.field import Field, examine
+from clworker.core.environment import load_broker_settings, read_settings
 from clworker.core.errors import SettingsError
 from clworker.core.secrets import masked, masked_url
-from clworker.core.settings import BrokerSettings, Settings, load_broker_settings, read_settings
+from clworker.core.settings import BrokerSettings, Settings
 
 Options = Mapping[str, str | None]
 

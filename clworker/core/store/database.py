@@ -51,6 +51,8 @@ class Database(ABC):
     """The URL as it may be shown."""
     home: Path
     """A path of this machine beside which instances keep their lock files: the database, where it is a file."""
+    locks_rows: bool
+    """Whether a transaction that writes keeps others from the rows alone that it changes, not from everything."""
 
     @property
     def dialect(self) -> sa.Dialect:

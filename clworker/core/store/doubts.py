@@ -8,7 +8,7 @@ that does not know of it.
 from collections.abc import Sequence
 
 from clworker.core.errors import ClaimLost, StoreUnavailable
-from clworker.core.models import Claim, Ending
+from clworker.core.models.attempts import Claim, Ending
 from clworker.core.store.claims import Exchange, Settlement
 from clworker.core.store.database import Database, Evidence, InDoubt
 from clworker.core.store.passing import PassingClaims

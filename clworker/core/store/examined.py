@@ -21,6 +21,7 @@ class ExaminedDatabase(Database):
         self.engine = examined.engine
         self.label = examined.label
         self.home = examined.home
+        self.locks_rows = examined.locks_rows
         self._stage: sa.Connection | None = None
 
     @contextmanager

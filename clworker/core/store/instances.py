@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from clworker.core.clock import now_ms
-from clworker.core.models import WorkerRecord
+from clworker.core.models.workers import WorkerRecord
 from clworker.core.store.database import Database, again_on_conflict
 from clworker.core.store.identity import Instance, LockFile, Role, current_boot_id, is_dead, remove_strays
 from clworker.core.store.schema import attempts, instances

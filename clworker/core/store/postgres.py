@@ -50,6 +50,8 @@ _BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 class PostgresDatabase(Database):
     """A database of a PostgreSQL server, 10 or later."""
 
+    locks_rows = True
+
     def __init__(self, url: str, busy_timeout: float, home: Path) -> None:
         """``busy_timeout`` is in seconds. Nothing is opened before the first transaction."""
         self.label = masked_url(url)

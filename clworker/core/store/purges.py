@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from clworker.core.models import PurgeFilter
+from clworker.core.models.requests import PurgeFilter
 from clworker.core.store.database import Database, again_on_conflict
 from clworker.core.store.schema import JobsTable, attempts, purged
 
@@ -30,6 +30,11 @@ class Purges:
     def __init__(self, database: Database, jobs: JobsTable) -> None:
         self._database = database
         self._jobs = jobs
+
+    @property
+    def holds_up_others(self) -> bool:
+        """Whether nobody else can write while jobs are deleted."""
+        return not self._database.locks_rows
 
     def find(self, wanted: PurgeFilter, after: Row | None, limit: int) -> list[Row]:
         """Return the next jobs that are to go, oldest first, without locking anybody out."""

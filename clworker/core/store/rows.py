@@ -1,18 +1,20 @@
 """Values on their way into columns, and rows on their way out, whatever others have written there."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from clworker.core.models import LARGEST_JSON, ComputeJob
+from clworker.core.models.jobs import LARGEST_JSON, ComputeJob
 
 LONGEST_TEXT = 100_000
-"""Characters that are read of a text which no program has to understand."""
+"""Characters, or bytes of SQLite, that are read of a text which no program has to understand."""
 
 LARGEST_WHOLE = (1 << 63) - 1
 """The largest number that a column can hold."""
@@ -21,6 +23,11 @@ _DEEPEST = 200
 """Deeper JSON stays text: what nests it again (a message, a listing) could not be written."""
 
 _TOO_LARGE = f"larger than the {LARGEST_JSON >> 20} MiB that clworker reads"
+_UNKNOWN_TO_JSONB = re.compile(
+    r"(?<!\\)(?:\\\\)*\\u(0000|d[89ab]..(?!\\ud[c-f])|(?<!\\ud[89ab]..\\u)d[c-f]..)",
+)
+"""In JSON of ASCII alone: escapes of what is no character of a text there, NUL and halves of pairs."""
+
 _SHORTEST_DEEP = 2 * _DEEPEST
 """Characters, at the least, of JSON that is nested too deep."""
 
@@ -44,6 +51,20 @@ class JsonDocument(JsonText):
         return sa.cast(bindvalue, sa.JSON)
 
 
+class JsonBinary(JsonDocument):
+    """JSON in a column of PostgreSQL's type JSONB, which takes the texts apart, and so not every one."""
+
+    cache_ok = True
+
+
+def refusal_of(value: Any, kind: Any) -> str | None:
+    """Return why a column of this type, of those that hold JSON, cannot hold a value; None where it can."""
+    if not isinstance(kind, JsonBinary):
+        return None
+    found = _UNKNOWN_TO_JSONB.search(json.dumps(value))
+    return None if found is None else f"a column of type JSONB holds no \\u{found[1]}"
+
+
 def from_text(text: sa.ColumnElement[Any], kind: Any) -> sa.ColumnElement[Any]:
     """Return a text as a value for a column of this type."""
     return sa.cast(text, sa.JSON) if isinstance(kind, JsonDocument) else text
@@ -52,6 +73,8 @@ def from_text(text: sa.ColumnElement[Any], kind: Any) -> sa.ColumnElement[Any]:
 def json_type(dialect: sa.Dialect, kind: Any) -> JsonText:
     """Return how a column that holds JSON is written, by the type that it has in the database."""
     # SQLite's type JSON is text by another name.
+    if dialect.name == "postgresql" and isinstance(kind, JSONB):
+        return JsonBinary()
     return JsonDocument() if dialect.name == "postgresql" and isinstance(kind, sa.JSON) else JsonText()
 
 
@@ -86,13 +109,33 @@ def _size_of_text(element: _Size, compiler: SQLCompiler, **options: Any) -> str:
     return f"octet_length(CAST({compiler.process(element.clauses, **options)} AS TEXT))"
 
 
+class _Beginning(FunctionElement[str]):
+    """As much of a text as is read of one that no program has to understand."""
+
+    type = sa.Text()
+    inherit_cache = True
+
+
+@compiles(_Beginning)
+def _beginning_of_bytes(element: _Beginning, compiler: SQLCompiler, **options: Any) -> str:
+    # Of bytes again; what is cut within a character ends with the one that stands for such.
+    text = compiler.process(element.clauses, **options)
+    cut = f"CAST(substr(CAST({text} AS BLOB), 1, {LONGEST_TEXT}) AS TEXT)"
+    return f"CASE WHEN length(CAST({text} AS BLOB)) > {LONGEST_TEXT} THEN {cut} ELSE {text} END"
+
+
+@compiles(_Beginning, "postgresql")
+def _beginning_of_text(element: _Beginning, compiler: SQLCompiler, **options: Any) -> str:
+    return f"substr({compiler.process(element.clauses, **options)}, 1, {LONGEST_TEXT})"
+
+
 def readable(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
     """Return the column as ``job_of`` reads it; the database holds back what would fill this process's memory."""
     if isinstance(column.type, JsonText):
         text = sa.cast(column, sa.Text) if isinstance(column.type, JsonDocument) else column
         return sa.type_coerce(sa.case((_Size(column) > LARGEST_JSON, _TOO_LARGE), else_=text), sa.Text())
     if column.name in ("error_message", "created_by"):
-        return sa.type_coerce(sa.func.substr(column, 1, LONGEST_TEXT), column.type)
+        return sa.type_coerce(_Beginning(column), column.type)
     return column
 
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.schema import CreateIndex
 
 from clworker.core.errors import SchemaMismatch
-from clworker.core.models import ComputeJob, ComputeJobStatus
+from clworker.core.models.jobs import ComputeJob, ComputeJobStatus
 from clworker.core.store.database import Database, RightMissing
 from clworker.core.store.rows import PlainText, json_type, readable
 

@@ -52,6 +52,8 @@ class Follower(Protocol):
 class SqliteDatabase(Database):
     """A SQLite database in WAL mode, with durable commits (``synchronous=FULL``)."""
 
+    locks_rows = False
+
     def __init__(self, url: str, busy_timeout: float = BUSY_TIMEOUT) -> None:
         """``busy_timeout`` is in seconds. Nothing is opened before the first transaction."""
         self.path = sqlite_path(url)

@@ -6,9 +6,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from clworker.core.models import ComputeJob, JobFilter
+from clworker.core.models.jobs import ComputeJob
+from clworker.core.models.requests import JobFilter
 from clworker.core.store.database import Database
-from clworker.core.store.rows import is_held_back, job_of
+from clworker.core.store.rows import is_held_back, job_of, refusal_of
 from clworker.core.store.schema import JobsTable
 
 _NORMAL_PRIORITY = 5
@@ -55,6 +56,12 @@ class Transfers:
         """Return those of the ids that are jobs' already. Raises StoreUnavailable."""
         with self._database.read() as connection:
             return self._existing(connection, job_ids)
+
+    def refusal_of(self, job: ComputeJob) -> str | None:
+        """Return what of a job this database cannot hold, and why; None where it can hold all."""
+        kinds = {"params": self._jobs.columns.params.type, "output": self._jobs.columns[self._jobs.result_name].type}
+        found = ((name, refusal_of(getattr(job, name), kind)) for name, kind in kinds.items())
+        return next((f"its {name} cannot be kept: {refusal}" for name, refusal in found if refusal is not None), None)
 
     def add(self, jobs: Sequence[ComputeJob], *, skip_existing: bool) -> set[str]:
         """Add these jobs as they stand, all in one transaction; return the ids that were there already.

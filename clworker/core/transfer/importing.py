@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from clworker.core.errors import ImportRefused
-from clworker.core.models import ComputeJob, ComputeJobStatus, ImportReport
+from clworker.core.models.jobs import ComputeJob, ComputeJobStatus
+from clworker.core.models.reports import ImportReport
 from clworker.core.presence.messages import JobEvent
 from clworker.core.presence.port import Broadcaster
 from clworker.core.store.store import Store
@@ -51,7 +52,9 @@ class Import:
             except ValueError as fault:
                 self._note(line.number, f"{fault}")
                 continue
-            if job.job_id not in first:
+            if (refusal := self._transfers.refusal_of(job)) is not None:
+                self._note(line.number, refusal)
+            elif job.job_id not in first:
                 first[job.job_id] = line.number
                 jobs[line.number] = job
             elif self._skip_existing:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from clworker.core.errors import ClaimLost, DatabaseTrouble, StoreUnavailable
-from clworker.core.models import Ending
+from clworker.core.models.attempts import Ending
 from clworker.core.store.claims import Exchange, Settlement
 from clworker.core.store.queue import Choice
 from clworker.core.store.store import Store

@@ -10,7 +10,8 @@ import structlog
 
 from clworker.core.errors import ClaimLost, DatabaseTrouble, PathRefused, StoreUnavailable
 from clworker.core.frames import Message
-from clworker.core.models import Cause, Claim, ComputeJob, ComputeJobStatus, Death, Ending, Outcome, Return
+from clworker.core.models.attempts import Cause, Claim, Death, Ending, Outcome, Return
+from clworker.core.models.jobs import ComputeJob, ComputeJobStatus
 from clworker.core.presence.messages import JobEvent
 from clworker.core.presence.port import Broadcaster
 from clworker.core.settings import Settings
@@ -134,7 +135,7 @@ class Execution:
             missed.note(self.claim, path)
             self._settle(lambda: Return(Cause.INPUT_MISSING))
         else:
-            outcome = _outcome_of(message)
+            outcome = _outcome_of(message, self._around.store.claims.refusal_of)
             self._settle(lambda: self._placed(outcome))
 
     def slot_died(self, death: Death) -> None:
@@ -260,8 +261,11 @@ class Execution:
         self._around.publish(self.claim.job_id, ComputeJobStatus.QUEUED, 0)
 
 
-def _outcome_of(message: Message) -> Outcome:
+def _outcome_of(message: Message, refusal_of: Callable[[Any], str | None]) -> Outcome:
     memory = Death(peak_memory_kib=message["peak_kib"])
     if message["error"] is not None:
         return Outcome.failed(one_line(message["error"]), death=memory)
+    # Known before its files are placed, and before others are recorded along with it.
+    if (refusal := refusal_of(message["output"])) is not None:
+        return Outcome.failed(f"the task's output cannot be kept in the database: {refusal}", death=memory)
     return Outcome(ComputeJobStatus.COMPLETED, Cause.COMPLETED, output=message["output"], death=memory)

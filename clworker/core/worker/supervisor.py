@@ -16,7 +16,8 @@ from clworker.core.errors import (
     StagingFailed,
     StoreUnavailable,
 )
-from clworker.core.models import ComputeJob, signal_name
+from clworker.core.models.attempts import signal_name
+from clworker.core.models.jobs import ComputeJob
 from clworker.core.presence.messages import announces_queued
 from clworker.core.presence.port import Presence
 from clworker.core.store.changes import Changes
