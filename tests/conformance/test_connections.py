@@ -95,23 +95,23 @@ def test_a_commit_whose_answer_is_lost_is_looked_up(between: Proxy, place: Place
     def give_back() -> None:
         store.claims.give_back(claims[0], Cause.STOPPED, counted=False)
 
-    acts: list[tuple[int, Callable[[], object]]] = [
-        (1, lambda: store.jobs.add(NewJob("job", TASK, {}))),
-        (1, lambda: claims.extend(store.claims.claim("instance-a", [TASK]))),
-        (1, give_back),
-        (1, lambda: claims.extend(store.claims.claim("instance-a", [TASK]))),
-        (1, lambda: store.claims.finish(claims[-1], DONE)),
+    acts: list[Callable[[], object]] = [
+        lambda: store.jobs.add(NewJob("job", TASK, {})),
+        lambda: claims.extend(store.claims.claim("instance-a", [TASK])),
+        give_back,
+        lambda: claims.extend(store.claims.claim("instance-a", [TASK])),
+        lambda: store.claims.finish(claims[-1], DONE),
     ]
-    for number, act in acts:
+    for act in acts:
         if how == "not made":
-            between.lose_commits(number)
+            between.lose_commits(1)
             with pytest.raises(StoreUnavailable):
                 act()
             between.lose_commits(0)
         else:
-            between.lose_answers(number, says=FAREWELL if how == "shut down" else b"")
+            between.lose_answers(1, says=FAREWELL if how == "shut down" else b"")
+            between.on_lost = lambda: between.lose_answers(0)
         act()
-        between.lose_answers(0)
     assert between.lost == len(acts)
     assert store.jobs.find("job").status == "completed"
     causes = databases.rows(place, "SELECT cause FROM clworker_attempts ORDER BY id")
@@ -151,11 +151,11 @@ def test_what_was_in_doubt_while_the_server_was_away_is_told_when_it_is_back(
         settlements = [Settlement(claim, lambda: DONE) for claim in claims]
         return store.claims.exchange(settlements, "instance-a", [TASK], limit)
 
-    def lose_commit(number: int) -> None:
+    def lose_commit() -> None:
         between.on_lost = lambda: setattr(between, "target", nowhere)
-        (between.lose_answers if made else between.lose_commits)(number)
+        (between.lose_answers if made else between.lose_commits)(1)
 
-    lose_commit(1)
+    lose_commit()
     with pytest.raises(InDoubt, match=r"broke at a commit, .*; look before you try again"):
         settle(limit=1)
     with pytest.raises(StoreUnavailable, match="server closed the connection"):
@@ -165,7 +165,7 @@ def test_what_was_in_doubt_while_the_server_was_away_is_told_when_it_is_back(
     (first,) = settle(limit=1).claims
     assert (first.job_id, len(store.claims.held("instance-a"))) == ("first", 1)
 
-    lose_commit(1)
+    lose_commit()
     with pytest.raises(InDoubt):
         settle(first, limit=1)
     between.target = there

@@ -11,7 +11,7 @@ from tests.support.emptied import Emptied
 from tests.support.plugins import PluginFolder
 from tests.support.postgres import Place
 from tests.support.program import Program
-from tests.support.worker import StartWorker
+from tests.support.worker import StartWorker, wait_for_jobs
 
 ROLE = "thrifty"
 
@@ -44,12 +44,12 @@ def test_commands_take_one_and_a_worker_of_any_number_of_slots_three(
     limited(3)
     port = free_port()
     worker = start_worker("-c", "16", "--poll-interval", "300", "--http", str(port))
-    jobs = [f"job-{number}" for number in range(300)]
+    jobs = [f"job-{number}" for number in range(150)]
     databases.insert(server_place, [{"job_id": job_id, "task_type": "quick"} for job_id in jobs])
     databases.execute(server_place, "NOTIFY clworker_queued")
     for path in ("metrics", "", "readyz"):
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=20) as answer:
             assert answer.status == 200
-    worker.wait_for_jobs(*jobs)
+    wait_for_jobs(server_place, *jobs)
     assert worker.stop().code == 0
     assert [line for line in worker.log if line["level"] in ("warning", "error")] == []
