@@ -65,7 +65,7 @@ def _say(section: str, text: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"{', '.join(SECTIONS)}; all by default")
-    parser.add_argument("--quick", action="store_true", help="a look of about a minute instead of ten")
+    parser.add_argument("--quick", action="store_true", help="a look of about four minutes instead of twenty")
     parser.add_argument(
         "--output",
         type=Path,

@@ -20,9 +20,11 @@ class Context:
     say: Say = no_words
     _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
 
-    def take_turns(self, rounds: Mapping[Key, Callable[[], float]], repeats: int | None = None) -> dict[Key, Samples]:
+    def take_turns(
+        self, rounds: Mapping[Key, Callable[[], float]], repeats: int | None = None, budget: float | None = None
+    ) -> dict[Key, Samples]:
         """Run rounds as ``interleaved`` does, by default as often as planned, within the section's budget."""
-        return interleaved(repeats or self.plan.repeats, rounds, self.say, self.plan.budget)
+        return interleaved(repeats or self.plan.repeats, rounds, self.say, budget or self.plan.budget)
 
     def new_folder(self) -> Path:
         """Return a path in the section's folder where nothing is yet."""

@@ -1,20 +1,15 @@
-"""clworker as a user deploys it: a data folder, a database, plugins, and workers as subprocesses."""
+"""clworker over SQLite, as a user deploys it."""
 
 import json
 import sqlite3
-import sys
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from benchmarks import tasks
-from benchmarks.processes import Group, environment, run, running
-from benchmarks.rounds import wait_until
-
-PROGRAM = Path(sys.executable).with_name("clworker")
+from benchmarks.installation import Installation
 
 _INSERT = """
 INSERT INTO jobs (job_id, task_type, priority, params, status, progress, created_at, completed_at,
@@ -26,18 +21,12 @@ INSERT INTO clworker_attempts (job_id, instance, token, started_at, handed_at, e
 SELECT job_id, 'earlier', lower(hex(randomblob(8))), created_at, created_at, ?, status FROM jobs"""
 
 
-class Deployment:
+class Deployment(Installation):
     """One installation; the benchmark adds jobs and looks at them through a connection of its own."""
 
     def __init__(self, folder: Path, broker_port: int | None = None) -> None:
         """Make the folder and have the program create its database in it."""
-        self.folder = folder
-        folder.mkdir(parents=True)
-        broker = {"BROADCAST_TYPE": "noop"}
-        if broker_port is not None:
-            broker = {"BROADCAST_TYPE": "mqtt", "MQTT_BROKER": "127.0.0.1", "MQTT_PORT": str(broker_port)}
-        self.environ = environment(CL_SERVER_DIR=folder, PYTHONPATH=tasks.install(folder / "plugins"), **broker)
-        run([PROGRAM, "jobs"], self.environ)
+        super().__init__(folder, broker_port)
         self._connection = sqlite3.connect(folder / "media_store.db", isolation_level=None)
         self._last_before = 0
 
@@ -103,16 +92,3 @@ class Deployment:
     def started_ns(self, job_id: str) -> int:
         """Return the monotonic time at which a completed job of ours was started."""
         return int(json.loads(self.one("SELECT output FROM jobs WHERE job_id = ?", job_id))["started"])
-
-    @contextmanager
-    def workers(self, count: int = 1, slots: int = 1, arguments: Sequence[str] = ()) -> Iterator[Group]:
-        """Run workers for the time of the block, which begins when all of them take jobs."""
-        commands: list[list[str | Path]] = [
-            [PROGRAM, "run", "--worker-id", f"worker-{number}", "--concurrency", str(slots), *arguments]
-            for number in range(count)
-        ]
-        log = self.folder / "workers.log"
-        log.write_bytes(b"")
-        with running(commands, self.environ, log) as group:
-            wait_until(lambda: log.read_text().count('"worker started"') == count, "all workers have started", group)
-            yield group

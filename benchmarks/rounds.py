@@ -61,19 +61,25 @@ def interleaved(
 
 
 def completions_per_second(
-    completed: Callable[[], int], jobs: int, seconds: float, workers: Group, warm_up: int | None = None
+    completed: Callable[[], int],
+    jobs: int,
+    seconds: float,
+    workers: Group,
+    warm_up: int | None = None,
+    pause: float = _PAUSE,
 ) -> float:
     """Return the rate from the end of the warm-up to the last of ``jobs``, or for ``seconds``.
 
     The warm-up ends with so many jobs (a tenth of them), or a second after the first one.
+    ``pause`` is the seconds between two counts.
     Raises NotMeasured when a worker ends or nothing is completed.
     """
     warm_up = jobs // 10 if warm_up is None else warm_up
-    first = _wait_for(completed, 1, time.monotonic() + _FIRST_WITHIN, workers)
+    first = _wait_for(completed, 1, time.monotonic() + _FIRST_WITHIN, workers, pause)
     if first[1] == 0:
         raise NotMeasured(f"no job was completed within {_FIRST_WITHIN:g} s: {workers.last_words()}")
-    since, before = _wait_for(completed, warm_up, first[0] + _WARM_UP_SECONDS, workers)
-    until, after = _wait_for(completed, jobs, since + seconds, workers)
+    since, before = _wait_for(completed, warm_up, first[0] + _WARM_UP_SECONDS, workers, pause)
+    until, after = _wait_for(completed, jobs, since + seconds, workers, pause)
     if after == before:
         raise NotMeasured(f"no job was completed for {seconds:g} s: {workers.last_words()}")
     return (after - before) / (until - since)
@@ -89,11 +95,13 @@ def wait_until(condition: Callable[[], bool], what: str, workers: Group, timeout
         time.sleep(_PAUSE)
 
 
-def _wait_for(completed: Callable[[], int], wanted: int, deadline: float, workers: Group) -> tuple[float, int]:
+def _wait_for(
+    completed: Callable[[], int], wanted: int, deadline: float, workers: Group, pause: float
+) -> tuple[float, int]:
     """Return the time and the count when ``wanted`` are completed, or at the deadline."""
     while True:
         count, now = completed(), time.monotonic()
         if count >= wanted or now >= deadline:
             return now, count
         workers.check()
-        time.sleep(_PAUSE)
+        time.sleep(pause)

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from benchmarks.processes import environment, run, running
+from benchmarks.processes import Group, environment, run, running
 from benchmarks.results import NotMeasured
 from benchmarks.rounds import wait_until
+
+_CONNECTIONS = 500
 
 
 class Servers:
@@ -83,7 +85,9 @@ class Redis:
 class PostgreSQL:
     """A PostgreSQL server that trusts everybody who reaches it; ``environ`` is how its clients find it."""
 
-    def __init__(self, port: int, psql: Path) -> None:
+    def __init__(self, port: int, psql: Path, group: Group) -> None:
+        self.port = port
+        self.group = group
         self.environ = {"PGHOST": "127.0.0.1", "PGPORT": str(port), "PGUSER": "postgres", "PGDATABASE": "postgres"}
         self.environ["PGOPTIONS"] = "--client-min-messages=warning"
         command: list[str | Path] = [psql, "--no-psqlrc", "--quiet", "--tuples-only", "--no-align"]
@@ -107,6 +111,15 @@ class PostgreSQL:
     @property
     def version(self) -> str:
         return self.ask("SHOW server_version").split()[0]
+
+    @property
+    def durability(self) -> str:
+        """What a commit waits for."""
+        return ", ".join(f"{name}={self.ask(f'SHOW {name}')}" for name in ("synchronous_commit", "fsync"))
+
+    def url(self, database: str) -> str:
+        """Return the URL of a database, as clworker takes it."""
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
     def close(self) -> None:
         self._client.communicate()
@@ -155,14 +168,19 @@ def _postgresql(folder: Path) -> Iterator[PostgreSQL]:
             cwd=home,
             user=user,
         )
-        options = {"port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": ""}
+        options = {
+            "port": port,
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "max_connections": _CONNECTIONS,  # all else is at its defaults
+        }
         command: list[str | Path] = [binaries / "postgres", "-D", data]
         for name, value in options.items():
             command += ["-c", f"{name}={value}"]
         with running([command], environment(), folder / "postgresql.log", cwd=home, user=user) as group:
             asked: list[str | Path] = [binaries / "pg_isready", "--quiet", "--host", "127.0.0.1", "--port", str(port)]
             wait_until(lambda: subprocess.run(asked).returncode == 0, "PostgreSQL answers", group)
-            server = PostgreSQL(port, binaries / "psql")
+            server = PostgreSQL(port, binaries / "psql", group)
             try:
                 yield server
             finally:

@@ -135,8 +135,8 @@ def command(
 
 
 @pytest.fixture
-def bench(program: Program, plugins: PluginFolder, database: Path, tmp_path: Path) -> Bench:
+def bench(program: Program, command: InProcess, plugins: PluginFolder, database: Path, tmp_path: Path) -> Bench:
     """The program over an empty queue, with tasks made by the test."""
     marks = tmp_path / "marks"
     marks.mkdir()
-    return Bench(program, plugins, database, marks)
+    return Bench(program, command, plugins, database, marks)

@@ -72,7 +72,11 @@ class AppQueue(Queue):
         """Return the commands that start the workers."""
 
     def enqueue(self, count: int) -> None:
-        run([sys.executable, "-c", f"import app; app.enqueue({count})"], self.environ, cwd=self.folder)
+        self.call(f"enqueue({count})")
+
+    def call(self, call: str) -> str:
+        """Call a function of the module in a process of its own, and return what it prints."""
+        return run([sys.executable, "-c", f"import app; app.{call}"], self.environ, cwd=self.folder)
 
     def workers(self, slots: int) -> AbstractContextManager[Group]:
         return running(self.commands(slots), self.environ, self.folder / "workers.log", cwd=self.folder)

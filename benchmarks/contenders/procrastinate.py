@@ -11,6 +11,9 @@ from benchmarks.servers import PostgreSQL, Servers
 
 # The connection's parameters come from PGHOST and so on.
 _APP = """
+import os
+import time
+
 from procrastinate import App, PsycopgConnector
 
 app = App(connector=PsycopgConnector())
@@ -24,6 +27,41 @@ async def noop():
 def enqueue(count):
     with app.open():
         noop.batch_defer(*[{} for _ in range(count)])
+
+
+@app.task(name="resize")
+def resize(source, target):
+    from PIL import Image
+
+    with Image.open(source) as photo:
+        photo.resize((800, 600), Image.Resampling.LANCZOS).save(target, "JPEG")
+
+
+def enqueue_pictures(source, folder, count):
+    with app.open():
+        resize.batch_defer(*[{"source": source, "target": f"{folder}/{number}.jpg"} for number in range(count)])
+
+
+@app.task(name="tell")
+async def tell(path):
+    started = time.monotonic_ns()
+    with open(f"{path}.part", "w") as file:
+        file.write(str(started))
+    os.rename(f"{path}.part", path)
+
+
+def latencies(times, folder):
+    with app.open():
+        for number in range(times + 1):
+            path = f"{folder}/started-{number}"
+            time.sleep(0.05)
+            begun = time.monotonic_ns()
+            tell.defer(path=path)
+            returned = time.monotonic_ns()
+            while not os.path.exists(path):
+                time.sleep(0.01)
+            if number:
+                print(begun, returned, open(path).read())
 """
 
 
@@ -38,8 +76,7 @@ class Procrastinate(Contender):
 
     def settings(self, slots: int) -> str:
         server = self._servers.postgresql
-        durability = ", ".join(f"{name}={server.ask(f'SHOW {name}')}" for name in ("synchronous_commit", "fsync"))
-        return f"1 process, {plural(slots, 'coroutine')}; PostgreSQL {server.version}, {durability}; JSON"
+        return f"1 process, {plural(slots, 'coroutine')}; PostgreSQL {server.version}, {server.durability}; JSON"
 
     @contextmanager
     def open(self, folder: Path) -> Iterator[Queue]:

@@ -5,3 +5,5 @@ from pathlib import Path
 CLAIMS = Path(__file__).with_name("claims.py")
 RESIZES = Path(__file__).with_name("resizes.py")
 COMMANDS = Path(__file__).with_name("commands.py")
+SUBMITS = Path(__file__).with_name("submits.py")
+CARRY = Path(__file__).with_name("carry.py")

@@ -29,7 +29,7 @@ def run(context: Context) -> list[Result]:
     """Measure the loop and the worker in turn, for each size of photo and number of processes."""
     folder = context.new_folder()
     folder.mkdir()
-    photos = [(name, _photo(folder / f"{size[0]}.jpg", size), count) for name, size, count in context.plan.photos]
+    photos = [(name, photo(folder / f"{size[0]}.jpg", size), count) for name, size, count in context.plan.photos]
     cases = {f"{photo[0]}, {slots} at a time": (photo, slots) for photo in photos for slots in context.plan.slots}
     rounds = {}
     for case, (photo, slots) in cases.items():
@@ -48,7 +48,7 @@ def _result(subject: str, case: str, samples: Samples) -> Result:
     return Result(NAME, subject, case, "pictures/s", samples.values, settings, samples.note)
 
 
-def _photo(path: Path, size: tuple[int, int]) -> Path:
+def photo(path: Path, size: tuple[int, int]) -> Path:
     """Make a photo with the noise and the gradients of a real one."""
     sky = Image.linear_gradient("L").resize(size)
     sun = Image.radial_gradient("L").resize(size)

@@ -11,7 +11,8 @@ from pathlib import Path
 from benchmarks import tasks
 from benchmarks.contenders.contender import BIN
 from benchmarks.context import Context
-from benchmarks.deployment import PROGRAM, Deployment
+from benchmarks.deployment import Deployment
+from benchmarks.installation import PROGRAM
 from benchmarks.processes import run as run_command
 from benchmarks.results import Result
 

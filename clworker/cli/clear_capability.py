@@ -8,7 +8,7 @@ from clworker.cli import exits, suggest
 from clworker.cli.invocation import Invocation
 from clworker.cli.options import format_option, mqtt_options, own_option
 from clworker.cli.render import Columns, print_listing
-from clworker.core import app
+from clworker.core.app import operation
 
 _COLUMNS: Columns = {"WORKER": "worker_id", "ACTION": "action", "REASON": "reason", "MESSAGE": "payload"}
 
@@ -50,7 +50,7 @@ def clear_capability(
             message = f"{worker_id!r} is no worker id: it must not contain '/', '+' or '#'"
             raise click.UsageError(message, click.get_current_context())
     settings = invocation.broker_settings(**options)
-    result = app.clear_capabilities(settings, worker_ids, stale=stale, force=force)
+    result = operation.clear_capabilities(settings, worker_ids, stale=stale, force=force)
     print_listing([asdict(cleared) for cleared in result], output_format, _COLUMNS)
     refused = not stale and any(cleared.action == "kept" for cleared in result)
     return exits.NOT_COMPLETED if refused else exits.DONE

@@ -8,7 +8,7 @@ from clworker.cli import exits
 from clworker.cli.invocation import Invocation
 from clworker.cli.options import format_option, mqtt_options, worker_id_option
 from clworker.cli.render import Columns, Row, print_listing
-from clworker.core import app
+from clworker.core.app import operation
 
 
 def _said(row: Row) -> str:
@@ -36,6 +36,6 @@ def doctor(invocation: Invocation, /, output_format: str, **options: str | None)
       clworker doctor
       clworker doctor --worker-id worker-2 -f json
     """
-    checks = app.examine({**invocation.options, **options})
+    checks = operation.examine({**invocation.options, **options})
     print_listing([asdict(check) for check in checks], output_format, _COLUMNS)
     return exits.NOT_COMPLETED if any(check.state == "failed" for check in checks) else exits.DONE

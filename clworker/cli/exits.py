@@ -8,7 +8,7 @@ import sys
 import click
 
 from clworker.cli.hints import with_hint
-from clworker.core import app
+from clworker.core.app import setup
 from clworker.core.errors import (
     BrokerUnavailable,
     ClworkerError,
@@ -71,7 +71,7 @@ def run_to_exit_code(command: click.Command) -> int:
         say(str(failure))
         return next((code for kind, code in _CODES.items() if isinstance(failure, kind)), NOT_COMPLETED)
     except Exception as failure:
-        app.log_internal_error(failure)
+        setup.log_internal_error(failure)
         say(f"internal error: {type(failure).__name__}: {failure}; the log above has the traceback")
         try:
             sys.stdout.flush()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from clworker.core import app
+from clworker.core.app import setup
 
 if TYPE_CHECKING:
     from clworker.core.settings import BrokerSettings, Settings, TaskSettings
@@ -17,12 +17,12 @@ class Invocation:
 
     def settings(self, **options: str | None) -> "Settings":
         """Load all settings and make logging ready. Raises SettingsError."""
-        return app.load_settings({**self.options, **options})
+        return setup.load_settings({**self.options, **options})
 
     def broker_settings(self, **options: str | None) -> "BrokerSettings":
         """Load what the broker needs. Raises SettingsError."""
-        return app.load_broker_settings({**self.options, **options})
+        return setup.load_broker_settings({**self.options, **options})
 
     def task_settings(self) -> "TaskSettings":
         """Load what task discovery needs. Raises SettingsError."""
-        return app.load_task_settings(self.options)
+        return setup.load_task_settings(self.options)

@@ -10,7 +10,7 @@ from clworker.cli.invocation import Invocation
 from clworker.cli.lazy import LazyGroup
 from clworker.cli.options import Text, format_option, own_option, selection_options
 from clworker.cli.render import Columns, print_listing, shortened
-from clworker.core import app
+from clworker.core.app import queries
 from clworker.core.clock import now_ms
 from clworker.core.times import as_age, as_seconds
 
@@ -84,8 +84,8 @@ def list_jobs(
       clworker jobs
       clworker jobs --status error --since 2h -f json
     """
-    from clworker.core.models import JobFilter
+    from clworker.core.models.requests import JobFilter
 
     since_ms = None if since is None else now_ms() - since
-    found = app.list_jobs(invocation.settings(), JobFilter(status, task, since_ms, worker, min(limit, sys.maxsize)))
+    found = queries.list_jobs(invocation.settings(), JobFilter(status, task, since_ms, worker, min(limit, sys.maxsize)))
     print_listing([asdict(job) for job in found], output_format, _COLUMNS)

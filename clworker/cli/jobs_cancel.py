@@ -6,7 +6,7 @@ from clworker.cli import suggest
 from clworker.cli.invocation import Invocation
 from clworker.cli.options import Text, format_option
 from clworker.cli.rounds import Report
-from clworker.core import app
+from clworker.core.app import changes
 
 
 @click.command()
@@ -33,5 +33,5 @@ def cancel(invocation: Invocation, job_ids: tuple[str, ...], output_format: str)
       clworker jobs cancel 3f2a 77e1 -f json
     """
     report = Report(output_format)
-    app.cancel_jobs(invocation.settings(), job_ids, report.print)
+    changes.cancel_jobs(invocation.settings(), job_ids, report.print)
     return report.exit_code

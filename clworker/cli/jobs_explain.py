@@ -8,7 +8,7 @@ from clworker.cli import suggest
 from clworker.cli.invocation import Invocation
 from clworker.cli.options import Text, format_option, mqtt_options
 from clworker.cli.render import print_thing
-from clworker.core import app
+from clworker.core.app import queries
 from clworker.core.printable import printable
 
 
@@ -28,7 +28,7 @@ def explain(invocation: Invocation, /, job_id: str, output_format: str, **option
       clworker jobs explain 3f2a
       clworker jobs explain 3f2a -f json
     """
-    found = app.explain_job(invocation.settings(**options), job_id)
+    found = queries.explain_job(invocation.settings(**options), job_id)
     if output_format != "table":
         print_thing(asdict(found), output_format)
         return

@@ -11,10 +11,10 @@ from clworker.cli import exits
 from clworker.cli.invocation import Invocation
 from clworker.cli.options import selection_options
 from clworker.cli.render import print_lines
-from clworker.core import app
+from clworker.core.app import queries
 from clworker.core.clock import now_ms
 from clworker.core.errors import ClworkerError
-from clworker.core.models import JobFilter
+from clworker.core.models.requests import JobFilter
 
 
 @click.command("export")
@@ -42,10 +42,10 @@ def export_jobs(invocation: Invocation, status: str | None, task: str | None, si
         left_out[:] = [fault]
         exits.say(fault)
 
-    found: Iterable[dict[str, Any]] = app.export_jobs(settings, wanted, on_left_out)
+    found: Iterable[dict[str, Any]] = queries.export_jobs(settings, wanted, on_left_out)
     try:
         if sys.stderr.isatty() and not sys.stdout.isatty():
-            total = app.count_jobs(settings, wanted)
+            total = queries.count_jobs(settings, wanted)
             with click.progressbar(found, length=total, label="export", file=sys.stderr) as bar:
                 print_lines(bar)
         else:

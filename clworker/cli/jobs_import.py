@@ -15,9 +15,9 @@ from clworker.cli import exits, suggest
 from clworker.cli.invocation import Invocation
 from clworker.cli.options import format_option, own_option
 from clworker.cli.render import print_thing
-from clworker.core import app
+from clworker.core.app import changes
 from clworker.core.errors import UsageFault
-from clworker.core.models import ImportReport
+from clworker.core.models.reports import ImportReport
 
 OnRead = Callable[[int], None]
 _EXISTING = ("refuse", "skip")
@@ -54,7 +54,7 @@ def import_jobs(invocation: Invocation, path: str, existing: str, dry_run: bool,
     ended = False
     try:
         with _opened(path) as file, _progress_bar(file) as on_read:
-            app.import_jobs(settings, file, report, skip_existing=existing == "skip", on_read=on_read)
+            changes.import_jobs(settings, file, report, skip_existing=existing == "skip", on_read=on_read)
         ended = True
     finally:
         if ended or report.lines:

@@ -8,9 +8,11 @@ from clworker.cli import exits
 from clworker.cli.invocation import Invocation
 from clworker.cli.options import Age, Text, format_option, own_option
 from clworker.cli.render import print_thing
-from clworker.core import app
+from clworker.core.app import changes
 from clworker.core.clock import now_ms
-from clworker.core.models import ComputeJobStatus, PurgeFilter, PurgeReport
+from clworker.core.models.jobs import ComputeJobStatus
+from clworker.core.models.reports import PurgeReport
+from clworker.core.models.requests import PurgeFilter
 
 _STATUSES = (str(ComputeJobStatus.COMPLETED), str(ComputeJobStatus.ERROR))
 
@@ -60,7 +62,7 @@ def purge(
     report = PurgeReport(dry_run)
     began = False
     try:
-        app.purge_jobs(settings, PurgeFilter(statuses, now_ms() - older_than, task), report)
+        changes.purge_jobs(settings, PurgeFilter(statuses, now_ms() - older_than, task), report)
         began = True
     finally:
         if began or report.rows or report.folders:

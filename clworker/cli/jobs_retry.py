@@ -6,7 +6,7 @@ from clworker.cli import suggest
 from clworker.cli.invocation import Invocation
 from clworker.cli.options import Text, format_option, own_option
 from clworker.cli.rounds import Report
-from clworker.core import app
+from clworker.core.app import changes
 
 
 @click.command()
@@ -38,5 +38,5 @@ def retry(invocation: Invocation, job_ids: tuple[str, ...], force: bool, output_
       clworker jobs retry --force 3f2a
     """
     report = Report(output_format)
-    app.retry_jobs(invocation.settings(), job_ids, force, report.print)
+    changes.retry_jobs(invocation.settings(), job_ids, force, report.print)
     return report.exit_code

@@ -12,11 +12,12 @@ from clworker.cli import suggest
 from clworker.cli.invocation import Invocation
 from clworker.cli.options import Text, format_option
 from clworker.cli.render import Columns, print_listing, print_thing
-from clworker.core import app
+from clworker.core.app import queries
 from clworker.core.times import as_seconds, as_time
 
 if TYPE_CHECKING:
-    from clworker.core.models import Attempt, ComputeJob
+    from clworker.core.models.attempts import Attempt
+    from clworker.core.models.jobs import ComputeJob
 
 _TIMES = ("created_at", "started_at", "completed_at", "updated_at")
 _ATTEMPT_COLUMNS: Columns = {
@@ -45,7 +46,7 @@ def show(invocation: Invocation, job_id: str, output_format: str) -> None:
       clworker jobs show 3f2a
       clworker jobs show 3f2a -f json
     """
-    print_job(*app.show_job(invocation.settings(), job_id), output_format)
+    print_job(*queries.show_job(invocation.settings(), job_id), output_format)
 
 
 def print_job(job: ComputeJob, attempts: Sequence[Attempt], output_format: str) -> None:

@@ -9,7 +9,7 @@ import click
 from clworker.cli.invocation import Invocation
 from clworker.cli.options import Age, Text, format_option, own_option
 from clworker.cli.render import Columns, Row, print_listing
-from clworker.core import app
+from clworker.core.app import queries
 from clworker.core.clock import now_ms
 from clworker.core.times import as_duration
 
@@ -54,7 +54,7 @@ def stats(invocation: Invocation, since: int | None, task: str | None, output_fo
       clworker jobs stats --since 1d --task image_resize -f json
     """
     since_ms = None if since is None else now_ms() - since
-    rows = [asdict(line) for line in app.job_statistics(invocation.settings(), since_ms, task)]
+    rows = [asdict(line) for line in queries.job_statistics(invocation.settings(), since_ms, task)]
     if output_format == "table" and len(rows) > 1:
         rows.append(_sum(rows))
     columns = _COLUMNS if any(row["other"] for row in rows) else {k: v for k, v in _COLUMNS.items() if v != "other"}

@@ -15,9 +15,10 @@ from clworker.cli.options import format_option, own_option
 from clworker.cli.render import print_thing
 from clworker.cli.results import exit_code_of, print_result
 from clworker.cli.task_options import TaskCommand, plugins_at_hand
-from clworker.core import app
+from clworker.core.app import changes
 from clworker.core.errors import Interrupted, ParamsRefused
-from clworker.core.models import ComputeJob, JobRequest
+from clworker.core.models.jobs import ComputeJob
+from clworker.core.models.requests import JobRequest
 
 OnProgress = Callable[[int], None]
 
@@ -81,11 +82,11 @@ def submit(
             print_thing(asdict(job), output_format)
 
     try:
-        job = app.submit_job(settings, request, print_queued, plugins_at_hand(context))
+        job = changes.submit_job(settings, request, print_queued, plugins_at_hand(context))
         if not wait:
             return exits.DONE
         with _progress_bar(job) as on_progress:
-            job = app.wait_for_job(settings, job.job_id, on_progress)
+            job = changes.wait_for_job(settings, job.job_id, on_progress)
     except ParamsRefused as refusal:
         raise ParamsRefused(f"{refusal}; see 'clworker jobs submit {task} --help'") from refusal
     except KeyboardInterrupt:

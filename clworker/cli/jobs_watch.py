@@ -15,9 +15,9 @@ from clworker.cli.options import Text, own_option
 from clworker.cli.render import print_thing
 from clworker.cli.results import exit_code_of, print_result, result_line
 from clworker.cli.screen import Screen
-from clworker.core import app
+from clworker.core.app import queries
 from clworker.core.clock import now_ms
-from clworker.core.models import ComputeJob, ComputeJobStatus
+from clworker.core.models.jobs import ComputeJob, ComputeJobStatus
 from clworker.core.printable import printable
 from clworker.core.times import as_age
 
@@ -61,7 +61,7 @@ def watch(invocation: Invocation, job_id: str | None, limit: int, output_format:
     """
     live = Screen() if output_format == "table" and Screen.is_possible() else None
     try:
-        with app.watch_jobs(invocation.settings(), job_id, limit) as watched:
+        with queries.watch_jobs(invocation.settings(), job_id, limit) as watched:
             view = _Bars(live) if live is not None else _Lines(output_format)
             while True:
                 look = watched.wait()

@@ -8,7 +8,7 @@ from clworker.cli import exits, suggest
 from clworker.cli.invocation import Invocation
 from clworker.cli.options import format_option, own_option
 from clworker.cli.render import print_listing
-from clworker.core import app
+from clworker.core.app import queries
 
 _COLUMNS = {
     "TASK": "task_type",
@@ -47,9 +47,9 @@ def list_tasks(invocation: Invocation, task: str | None, strict: bool, output_fo
     """
     settings = invocation.task_settings()
     if task is not None:
-        print_listing(app.describe_task(settings, task), output_format, _PARAMETER_COLUMNS)
+        print_listing(queries.describe_task(settings, task), output_format, _PARAMETER_COLUMNS)
         return exits.DONE
-    tasks = app.list_tasks(settings)
+    tasks = queries.list_tasks(settings)
     print_listing([asdict(found) for found in tasks], output_format, _COLUMNS)
     all_ready = all(found.state == "ready" for found in tasks)
     return exits.NOT_COMPLETED if strict and not all_ready else exits.DONE

@@ -13,7 +13,7 @@ from clworker.cli.options import (
     worker_id_option,
 )
 from clworker.cli.results import exit_code_of, print_result
-from clworker.core import app
+from clworker.core.app import operation
 
 
 @click.command()
@@ -50,7 +50,7 @@ def once(
         memory_limit=memory_limit,
         allow_dir=joined_folders(allow_dir),
     )
-    job = app.run_once(settings)
+    job = operation.run_once(settings)
     if job is None:
         return exits.NOTHING_WAITED if fail_when_empty else exits.DONE
     print_result(job, output_format)

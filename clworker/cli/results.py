@@ -4,7 +4,7 @@ import click
 
 from clworker.cli import exits
 from clworker.cli.render import print_thing
-from clworker.core.models import ComputeJob, ComputeJobStatus
+from clworker.core.models.jobs import ComputeJob, ComputeJobStatus
 from clworker.core.printable import printable
 
 

@@ -10,7 +10,7 @@ from clworker.cli.options import (
     tasks_option,
     worker_id_option,
 )
-from clworker.core import app
+from clworker.core.app import operation
 
 
 @click.command()
@@ -79,4 +79,4 @@ def run(
         allow_dir=joined_folders(allow_dir),
         **options,
     )
-    app.run_worker(settings)
+    operation.run_worker(settings)

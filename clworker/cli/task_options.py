@@ -16,7 +16,7 @@ from click.shell_completion import CompletionItem
 
 from clworker.cli import suggest
 from clworker.cli.invocation import Invocation
-from clworker.core import app
+from clworker.core.app import setup
 from clworker.core.errors import ClworkerError
 from clworker.core.printable import printable
 
@@ -122,7 +122,7 @@ class TaskCommand(click.Command):
 
     def _learn(self, ctx: click.Context, task: str) -> Learned:
         invocation = ctx.find_object(Invocation) or Invocation({})
-        plugins = app.open_plugins(invocation.task_settings())
+        plugins = setup.open_plugins(invocation.task_settings())
         try:
             parameters = plugins.describe(task)
         except BaseException:

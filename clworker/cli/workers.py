@@ -7,7 +7,7 @@ import click
 from clworker.cli.invocation import Invocation
 from clworker.cli.options import format_option, mqtt_options
 from clworker.cli.render import Columns, print_listing
-from clworker.core import app
+from clworker.core.app import operation
 from clworker.core.clock import now_ms
 from clworker.core.times import as_age
 
@@ -38,7 +38,7 @@ def workers(invocation: Invocation, /, output_format: str, **options: str | None
       clworker workers -f json
     """
     settings = invocation.settings(**options)
-    views, trouble = app.list_workers(settings)
+    views, trouble = operation.list_workers(settings)
     print_listing([asdict(view) for view in views], output_format, _COLUMNS)
     if trouble is not None:
         raise trouble

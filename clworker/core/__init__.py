@@ -11,13 +11,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from clworker.core.app import open_store, run_once, run_worker
+    from clworker.core.app.operation import run_once, run_worker
+    from clworker.core.app.setup import open_store
     from clworker.core.client import JobClient
+    from clworker.core.environment import load_settings
     from clworker.core.library import SQLAlchemyJobRepository
-    from clworker.core.models import ComputeJob, ComputeJobStatus, JobFilter
+    from clworker.core.models.jobs import ComputeJob, ComputeJobStatus
+    from clworker.core.models.requests import JobFilter
     from clworker.core.presence.broadcaster import get_broadcaster, shutdown_broadcaster
     from clworker.core.presence.messages import JobEvent
-    from clworker.core.settings import Settings, load_settings
+    from clworker.core.settings import Settings
     from clworker.core.worker.supervisor import ComputeWorker
 
 __all__ = [
@@ -38,19 +41,19 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ComputeJob": "models",
-    "ComputeJobStatus": "models",
+    "ComputeJob": "models.jobs",
+    "ComputeJobStatus": "models.jobs",
     "ComputeWorker": "worker.supervisor",
     "JobClient": "client",
     "JobEvent": "presence.messages",
-    "JobFilter": "models",
+    "JobFilter": "models.requests",
     "SQLAlchemyJobRepository": "library",
     "Settings": "settings",
     "get_broadcaster": "presence.broadcaster",
-    "load_settings": "settings",
-    "open_store": "app",
-    "run_once": "app",
-    "run_worker": "app",
+    "load_settings": "environment",
+    "open_store": "app.setup",
+    "run_once": "app.operation",
+    "run_worker": "app.operation",
     "shutdown_broadcaster": "presence.broadcaster",
 }
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from clworker.core.errors import ClworkerError, DatabaseTrouble, JobNotFound
-from clworker.core.models import ComputeJobStatus
+from clworker.core.models.jobs import ComputeJobStatus
 from clworker.core.presence.messages import JobEvent
 from clworker.core.presence.port import Broadcaster
 from clworker.core.settings import Settings

@@ -11,7 +11,8 @@ from typing import Any
 from clworker.core import caretaker, submission
 from clworker.core.errors import JobNotFound, PluginHostFailed, UsageFault
 from clworker.core.frames import Message
-from clworker.core.models import HIGHEST_PRIORITY, ComputeJob, ComputeJobStatus, JobFilter, JobRequest
+from clworker.core.models.jobs import HIGHEST_PRIORITY, ComputeJob, ComputeJobStatus
+from clworker.core.models.requests import JobFilter, JobRequest
 from clworker.core.presence.broadcaster import open_broadcaster
 from clworker.core.presence.messages import JobEvent
 from clworker.core.settings import Settings

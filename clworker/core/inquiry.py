@@ -7,7 +7,8 @@ from clworker.core import roll_call
 from clworker.core.clock import now_ms
 from clworker.core.errors import PluginHostFailed, TaskUnknown
 from clworker.core.explain.facts import Facts, Line, Plugin, open_attempt, serving
-from clworker.core.models import ComputeJob, ComputeJobStatus, WorkerView
+from clworker.core.models.jobs import ComputeJob, ComputeJobStatus
+from clworker.core.models.workers import WorkerView
 from clworker.core.settings import Settings
 from clworker.core.store.store import Store
 from clworker.core.tasks.discovery import TaskInfo

@@ -8,7 +8,8 @@ from typing import Any
 from cl_ml_tools import Job
 
 from clworker.core.errors import ClaimLost, StoreUnavailable
-from clworker.core.models import Cause, Claim, ComputeJob, ComputeJobStatus, NewJob, Outcome
+from clworker.core.models.attempts import Cause, Claim, Outcome
+from clworker.core.models.jobs import ComputeJob, ComputeJobStatus, NewJob
 from clworker.core.store.identity import Instance, InstanceLock, Role, mark_started
 from clworker.core.store.store import Store
 

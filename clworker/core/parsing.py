@@ -212,13 +212,15 @@ def _sqlite_url(rest: str) -> str:
 def _postgresql_url(rest: str) -> str:
     where, _, query = rest.partition("?")
     server, _, name = where.rpartition("/")
-    if (not server and "/" not in where) or not name or "/" in server:
+    elsewhere = re.search("(^|&)(service|dbname)=[^&]", query) is not None
+    if (not server and "/" not in where) or not (name or elsewhere) or "/" in server:
         raise ValueError("names no database; write postgresql://user:password@host/database")
     if not rest.isprintable() or " " in rest or "#" in rest:
         raise ValueError("is not understood; in a password write special characters as %23, %2F, %40 and the like")
-    port = re.search(r":([^:\]]*)$", server.rpartition("@")[2])
-    if port and port[1] and not (port[1].isdecimal() and 1 <= int(port[1]) <= 65_535):
-        raise ValueError("names a port that is not between 1 and 65535")
+    for place in server.rpartition("@")[2].split(","):
+        port = re.search(r":([^:\]]*)$", place)
+        if port and port[1] and not (port[1].isdecimal() and 1 <= int(port[1]) <= 65_535):
+            raise ValueError("names a port that is not between 1 and 65535")
     # asyncpg's word for what libpq, and so our driver, calls sslmode.
     query = re.sub(r"(?<![^&])ssl=", "sslmode=", query)
     return f"postgresql://{where}?{query}" if query else f"postgresql://{where}"

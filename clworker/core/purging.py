@@ -6,7 +6,8 @@ from itertools import islice
 
 from clworker.core.clock import now_ms
 from clworker.core.job_folders import JobFolders, opened
-from clworker.core.models import PurgeFilter, PurgeReport
+from clworker.core.models.reports import PurgeReport
+from clworker.core.models.requests import PurgeFilter
 from clworker.core.settings import Settings
 from clworker.core.store.purges import Row
 from clworker.core.store.store import Store

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from clworker.core.clock import now_ms
 from clworker.core.errors import BrokerUnavailable
-from clworker.core.models import WorkerRecord, WorkerView
+from clworker.core.models.workers import WorkerRecord, WorkerView
 from clworker.core.presence.retained import Retained, RetainedMessages
 from clworker.core.settings import BrokerSettings
 from clworker.core.store.identity import Role

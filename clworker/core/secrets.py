@@ -30,3 +30,17 @@ def masked(text: str) -> str:
     if "=" not in text and "://" not in text:  # as in nearly every text of the log
         return text
     return _QUERY.sub(r"\g<head>***", _USERINFO.sub(r"\g<head>:***@", text))
+
+
+def masked_url(url: str) -> str:
+    """Return a URL that is well formed without its passwords; quotes in them, which end one in a text, do not here.
+
+    >>> masked_url("postgresql://cl:it's@db/media")
+    'postgresql://cl:***@db/media'
+    """
+    scheme, separator, rest = url.partition("://")
+    server, slash, where = rest.partition("/")
+    user_info, at, hosts = server.rpartition("@")
+    user, _, password = user_info.partition(":")
+    shown = f"{user}:***" if password else user_info
+    return masked(f"{scheme}{separator}{shown}{at}{hosts}{slash}{where}")

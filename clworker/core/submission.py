@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from clworker.core.errors import JobNotFound, StagingFailed, UsageFault
-from clworker.core.models import ComputeJob, JobRequest, NewJob
+from clworker.core.models.jobs import ComputeJob, NewJob
+from clworker.core.models.requests import JobRequest
 from clworker.core.settings import Settings
 from clworker.core.store.store import Store
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from clworker.core.errors import JobNotFound
-from clworker.core.models import ComputeJob
+from clworker.core.models.jobs import ComputeJob
 from clworker.core.store.store import Store
 
 _SHORTEST_PAUSE = 0.1

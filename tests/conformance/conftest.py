@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from clworker.core.models import Claim, NewJob
+from clworker.core.models.attempts import Claim
+from clworker.core.models.jobs import NewJob
 from clworker.core.store.store import Store
 from tests.support import databases
 from tests.support.clock import Clock, stopped_clock

@@ -1,20 +1,20 @@
 """What an operator does by hand: cancelling jobs and having them tried again, whoever holds them."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from clworker.core.errors import ClaimLost, JobNotFound
-from clworker.core.models import Cause, Claim, ComputeJobStatus, Outcome
+from clworker.core.models.attempts import Cause, Claim, Outcome
+from clworker.core.models.jobs import ComputeJobStatus
 from clworker.core.store.care import Action, Cared
 from clworker.core.store.identity import InstanceLock
 from tests.conformance.conftest import TASK, Bench
 from tests.support import databases, foreign
 from tests.support.clock import NOON, Clock
-from tests.support.holder import held_job
-from tests.support.instances import new_instance
-from tests.support.waiting import wait_until
+from tests.support.instances import Member, new_instance
 
 DONE = Outcome(ComputeJobStatus.COMPLETED, Cause.COMPLETED, output={"a": 1})
 FINAL = {"completed": DONE, "error": Outcome.failed("it broke")}
@@ -175,18 +175,24 @@ def test_other_states_are_refused_even_by_force(bench: Bench, status: str, force
 # Jobs in processing, by who holds them.
 
 
+def holding(bench: Bench) -> Member:
+    holder = Member(bench.home, name="ann")
+    bench.store.instances.register(holder.instance, holder.file)
+    holder.start(bench.claim(holder.id))
+    return holder
+
+
 @contextmanager
 def held_by_a_live_worker(bench: Bench) -> Iterator[str]:
-    with held_job(bench.path, "ann", TASK) as holder:
-        yield f"worker 'ann' on host .* (pid {holder.process.pid}) holds it since .*Z, and lives"
+    holder = holding(bench)
+    yield f"worker 'ann' on host .* (pid {os.getpid()}) holds it since .*Z, and lives"
+    holder.die()
 
 
 @contextmanager
 def held_by_a_dead_worker(bench: Bench) -> Iterator[str]:
-    with held_job(bench.path, "ann", TASK) as holder:
-        holder.kill()
-        wait_until(bench.store.instances.provably_dead, "it is known to be dead")
-        yield f"worker 'ann' on host .* (pid {holder.process.pid}), which is dead, holds it since .*Z"
+    holding(bench).die()
+    yield f"worker 'ann' on host .* (pid {os.getpid()}), which is dead, holds it since .*Z"
 
 
 @contextmanager

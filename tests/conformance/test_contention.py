@@ -6,7 +6,8 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from clworker.core.models import Cause, ComputeJobStatus, Outcome
+from clworker.core.models.attempts import Cause, Outcome
+from clworker.core.models.jobs import ComputeJobStatus
 from clworker.core.store.store import Store
 from tests.conformance.conftest import TASK
 from tests.support import databases

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from clworker.core.errors import ClaimLost
-from clworker.core.models import Cause, Claim, ComputeJobStatus, Death, Outcome
+from clworker.core.models.attempts import Cause, Claim, Death, Outcome
+from clworker.core.models.jobs import ComputeJobStatus
 from tests.conformance.conftest import Bench
 from tests.support import databases, foreign
 from tests.support.clock import Clock

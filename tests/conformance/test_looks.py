@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from clworker.core.errors import ClaimLost
-from clworker.core.models import Cause, Claim, ComputeJobStatus, Outcome, Return
+from clworker.core.models.attempts import Cause, Claim, Outcome, Return
+from clworker.core.models.jobs import ComputeJobStatus
 from clworker.core.store.claims import Settlement
 from tests.conformance.conftest import TASK, Bench
 from tests.support.instances import Member

@@ -1,6 +1,8 @@
 """Deleting finished jobs: what goes, what stays, and what is remembered until the folders are gone too."""
 
-from clworker.core.models import Cause, ComputeJobStatus, Outcome, PurgeFilter
+from clworker.core.models.attempts import Cause, Outcome
+from clworker.core.models.jobs import ComputeJobStatus
+from clworker.core.models.requests import PurgeFilter
 from tests.conformance.conftest import TASK, Bench
 from tests.support import databases
 

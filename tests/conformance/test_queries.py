@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from clworker.core.errors import JobNotFound, UsageFault
-from clworker.core.models import Cause, ComputeJobStatus, JobFilter, Outcome
+from clworker.core.models.attempts import Cause, Outcome
+from clworker.core.models.jobs import ComputeJobStatus
+from clworker.core.models.requests import JobFilter
 from clworker.core.store.identity import LockFile
 from tests.conformance.conftest import TASK, Bench
 from tests.support import databases

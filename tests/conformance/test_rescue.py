@@ -10,7 +10,8 @@ from threading import Barrier
 import pytest
 
 from clworker.core.errors import StoreUnavailable
-from clworker.core.models import Cause, Claim, ComputeJob, Outcome
+from clworker.core.models.attempts import Cause, Claim, Outcome
+from clworker.core.models.jobs import ComputeJob
 from clworker.core.store.identity import Instance, InstanceLock, LockFile, is_dead, remove, remove_strays
 from clworker.core.store.store import Store
 from tests.conformance.conftest import TASK, Bench
@@ -109,7 +110,7 @@ def test_a_folder_that_takes_no_lock_file_is_the_stores_trouble(tmp_path: Path) 
 @pytest.mark.parametrize("child", [False, True], ids=["alone", "with a child"])
 def test_the_job_of_a_killed_process_is_rescued_once_nothing_of_it_runs(bench: Bench, child: bool) -> None:
     bench.submit()
-    with held_job(bench.path, "victim", TASK, child=child) as victim:
+    with held_job(bench.store, "victim", TASK, child=child) as victim:
         assert bench.row()["status"] == "processing"
         assert dead_instances(bench.store) == []
         victim.kill()

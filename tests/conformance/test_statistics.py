@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from clworker.core.models import TaskStatistics
+from clworker.core.models.reports import TaskStatistics
 from clworker.core.store import statistics
 from clworker.core.store.statistics import percentile
 from tests.conformance.conftest import TASK, Bench

@@ -11,7 +11,8 @@ import psycopg
 import pytest
 
 from clworker.core.errors import UsageFault
-from clworker.core.models import Cause, ComputeJobStatus, NewJob, Outcome
+from clworker.core.models.attempts import Cause, Outcome
+from clworker.core.models.jobs import ComputeJobStatus, NewJob
 from clworker.core.store.rows import LONGEST_TEXT
 from clworker.core.store.store import Store
 from tests.conformance.conftest import TASK, Bench

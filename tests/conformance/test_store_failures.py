@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from clworker.core.environment import load_settings
 from clworker.core.errors import DatabaseLost, SchemaMismatch, StoreUnavailable
-from clworker.core.models import Outcome
-from clworker.core.settings import load_settings
+from clworker.core.models.attempts import Outcome
 from clworker.core.store.schema import SCHEMA_VERSION
 from clworker.core.store.store import Store
 from tests.conformance.conftest import Bench

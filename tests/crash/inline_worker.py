@@ -8,7 +8,8 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from clworker.core.models import Cause, Claim, ComputeJobStatus, Outcome
+from clworker.core.models.attempts import Cause, Claim, Outcome
+from clworker.core.models.jobs import ComputeJobStatus
 from clworker.core.presence.broadcaster import NoopBroadcaster
 from clworker.core.store.identity import InstanceLock, mark_started
 from clworker.core.worker.execution import Surroundings

@@ -5,7 +5,9 @@ from pathlib import Path
 
 from clworker.core import purging, submission
 from clworker.core.clock import now_ms
-from clworker.core.models import Cause, JobRequest, Outcome, PurgeFilter, PurgeReport
+from clworker.core.models.attempts import Cause, Outcome
+from clworker.core.models.reports import PurgeReport
+from clworker.core.models.requests import JobRequest, PurgeFilter
 from tests.crash.inline_worker import InlineWorker
 from tests.crash.scene import TASK, open_store, settings_of, source_of
 

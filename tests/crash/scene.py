@@ -4,8 +4,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from clworker.core.models import NewJob
-from clworker.core.settings import Settings, load_settings
+from clworker.core.environment import load_settings
+from clworker.core.models.jobs import NewJob
+from clworker.core.settings import Settings
 from clworker.core.store.store import Store
 from tests.support import databases
 from tests.support.postgres import Place

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands import all_commands
-from tests.support.program import TIMEOUT
 from tests.support.shells import need
+from tests.support.waiting import TIMEOUT
 from tools.docs import ROOT, documents, stray
 from tools.roff import literal, prose
 

@@ -8,8 +8,8 @@ import pytest
 
 from clworker.cli.invocation import Invocation
 from clworker.cli.lazy import LazyGroup
+from clworker.core.environment import load_settings
 from clworker.core.errors import SettingsError
-from clworker.core.settings import load_settings
 from tests.support.commands import all_commands
 
 COMMANDS = dict(all_commands())

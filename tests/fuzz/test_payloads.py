@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from clworker.cli import clear_capability, workers
 from clworker.cli.render import print_listing
 from clworker.core import roll_call
-from clworker.core.models import ComputeJobStatus, WorkerRecord
+from clworker.core.models.jobs import ComputeJobStatus
+from clworker.core.models.workers import WorkerRecord
 from clworker.core.presence.messages import Capability, JobEvent, announces_queued
 from clworker.core.presence.retained import Retained
 from tests.support.hostile import assert_safe, fuzzed, json_texts, json_values, rendered, strict_json, unicode_text

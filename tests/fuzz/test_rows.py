@@ -15,7 +15,9 @@ from clworker.cli.jobs import _COLUMNS
 from clworker.cli.jobs_show import print_job
 from clworker.cli.render import print_listing
 from clworker.core.errors import JobNotFound
-from clworker.core.models import Cause, Claim, ComputeJobStatus, JobFilter, Outcome
+from clworker.core.models.attempts import Cause, Claim, Outcome
+from clworker.core.models.jobs import ComputeJobStatus
+from clworker.core.models.requests import JobFilter
 from clworker.core.store.store import Store
 from tests.support import databases
 from tests.support.hostile import assert_safe, column_values, fuzzed, rendered, strict_json, unicode_text

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clworker.core.environment import load_broker_settings, load_settings, load_task_settings
 from clworker.core.errors import SettingsError
-from clworker.core.settings import load_broker_settings, load_settings, load_task_settings
 from tests.property.test_settings import OPTIONS, RIGHT, WRONG
 from tests.support import databases
 from tests.support.broker import free_port

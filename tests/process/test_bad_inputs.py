@@ -13,8 +13,8 @@ import pytest
 
 from tests.support import databases
 from tests.support.cases import SIZE, Case, Yard
+from tests.support.in_process import InProcess
 from tests.support.photos import bomb_png, photo
-from tests.support.program import Program
 
 UNTOUCHABLE = b"not for jobs"
 
@@ -218,8 +218,8 @@ def test_nothing_outside_is_touched_and_nothing_stray_is_left(yard: Yard) -> Non
     assert left == made | {"own.jpg", "own link.jpg", "away", "folder.jpg", "to-outside.jpg", "to-attempt"}
 
 
-def test_a_device_is_no_input(program: Program, database: Path) -> None:
-    device = program.server_dir / "compute/zero.jpg"
+def test_a_device_is_no_input(command: InProcess, database: Path) -> None:
+    device = database.parent / "compute/zero.jpg"
     device.parent.mkdir()
     try:
         os.mknod(device, 0o644 | stat.S_IFCHR, os.makedev(1, 5))
@@ -228,17 +228,17 @@ def test_a_device_is_no_input(program: Program, database: Path) -> None:
     databases.create(database, "first")
     params = {**SIZE, "input_paths": [str(device)], "output_paths": [str(device.parent / "out.jpg")]}
     databases.insert(database, [{"params": params}])
-    once = program.run("once")
+    once = command.run("once")
     assert once.code == 1
     assert f"input is no regular file, but a file is needed: {device}" in once.stdout
 
 
-def test_a_name_that_is_no_utf_8_is_shown_by_every_command(program: Program, database: Path) -> None:
+def test_a_name_that_is_no_utf_8_is_shown_by_every_command(command: InProcess, database: Path) -> None:
     databases.create(database, "current")
     params = {**SIZE, "input_paths": ["/media/\udcff.jpg"], "output_paths": ["/out/\udcff.jpg"]}
     databases.insert(database, [{"job_id": "odd", "params": params}])
-    once = program.run("once")
+    once = command.run("once")
     assert (once.code, once.stdout.count("\n")) == (1, 1)
     assert "/media/\\udcff.jpg" in once.stdout
-    assert program.show("odd")["params"] == params
-    assert "odd" in program.ok("jobs", "-f", "csv").stdout
+    assert command.ok("jobs", "show", "odd", "-f", "json").json["params"] == params
+    assert "odd" in command.ok("jobs", "-f", "csv").stdout

@@ -7,6 +7,7 @@ import pytest
 
 from tests.support import databases
 from tests.support.cases import Case, Yard
+from tests.support.in_process import InProcess
 from tests.support.photos import photo
 from tests.support.program import Program
 
@@ -91,7 +92,9 @@ def test_refused_jobs_leave_no_file(yard: Yard) -> None:
     assert [path.name for path in yard.compute.iterdir()] == ["out"]
 
 
-def test_text_that_is_no_utf_8_ends_its_own_job_alone(program: Program, made_database: Path) -> None:
+def test_text_that_is_no_utf_8_ends_its_own_job_alone(
+    program: Program, command: InProcess, made_database: Path
+) -> None:
     databases.insert(made_database, [{"job_id": "bytes"}, {"job_id": "text"}, {"job_id": "good"}])
     databases.execute(made_database, "UPDATE jobs SET params = x'ff7b7d' WHERE job_id = 'bytes'")
     databases.execute(made_database, "UPDATE jobs SET params = CAST(x'ff7b7d' AS TEXT) WHERE job_id = 'text'")
@@ -99,4 +102,4 @@ def test_text_that_is_no_utf_8_ends_its_own_job_alone(program: Program, made_dat
     for job_id in ("bytes", "text"):
         assert drained.job(job_id)["error_message"] == "params are not a JSON object: '\N{REPLACEMENT CHARACTER}{}'"
     assert drained.job("good")["error_message"] == "params: width: Field required; height: Field required"
-    assert program.ok("jobs", "-f", "jsonl").stdout.count("\n") == 3
+    assert command.ok("jobs", "-f", "jsonl").stdout.count("\n") == 3

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.support import databases
 from tests.support.containers import in_container
-from tests.support.plugins import PluginFolder
+from tests.support.plugins import PluginFolder, wait_at_gate
 from tests.support.processes import descendants_of, wait_until_gone
 from tests.support.program import Program
 from tests.support.worker import StartWorker
@@ -20,7 +20,7 @@ def test_the_job_of_a_killed_container_is_rescued_by_another_of_the_same_host_na
     try:
         first = start("-w", "worker-1")
         databases.queue(database, {"job_id": "a", "task_type": "gated"})
-        first.wait_for("job started", job_id="a")
+        wait_at_gate(gate)
         second = start("-w", "worker-2")
         third = start("-w", "worker-3", "-t", "gated")
         instances = databases.rows(database, "SELECT host, pid, boot_id FROM clworker_instances")

@@ -66,7 +66,6 @@ def assert_refused(result: Result, code: int, words: str) -> None:
 
 @pytest.mark.parametrize(("make", "code", "words"), STATES, ids=[state[0].__name__ for state in STATES])
 def test_a_database_that_cannot_be_worked_with(
-    program: Program,
     command: InProcess,
     database: Path,
     picture: Path,
@@ -76,8 +75,7 @@ def test_a_database_that_cannot_be_worked_with(
 ) -> None:
     make(database)
     before = files_in(database.parent)
-    assert_refused(program.run("run"), code, words)
-    for args in (("jobs",), ("jobs", "show", "x"), (*RESIZE, str(picture)), ("workers",)):
+    for args in (("once",), ("jobs",), ("jobs", "show", "x"), (*RESIZE, str(picture)), ("workers",)):
         assert_refused(command.run(*args), code, words)
     assert files_in(database.parent) == before
 
@@ -99,7 +97,7 @@ def test_a_full_disk(program: Program, command: InProcess, tmp_path: Path) -> No
         command.ok("jobs")
         filling = disks.fill(disk)
         before = files_in(disk)
-        assert_refused(program.run("once"), 69, "its disk is full")
+        assert_refused(command.run("once"), 69, "its disk is full")
         submitted = command.run(*RESIZE, str(small), COMPUTE_STORAGE_DIR=str(tmp_path / "compute"))
         assert_refused(submitted, 69, "its disk is full")
         assert files_in(tmp_path / "compute") == {}

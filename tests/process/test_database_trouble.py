@@ -13,8 +13,10 @@ from clworker.core.store.store import Store
 from tests.support import databases, disks
 from tests.support.bench import Bench
 from tests.support.broker import Broker
-from tests.support.processes import wait_until_gone
+from tests.support.in_process import InProcess
+from tests.support.processes import open_files_of, wait_until_gone
 from tests.support.program import Program, Result
+from tests.support.waiting import wait_until
 from tests.support.watcher import CAPABILITY_TOPIC, Watcher
 from tests.support.worker import StartWorker, Worker
 
@@ -138,23 +140,29 @@ def test_a_database_that_was_replaced_ends_the_worker_and_a_fresh_one_works(
         assert gated.once().json["job_id"] == "theirs"
 
 
-@pytest.mark.parametrize("suffixes", [("-wal",), ("-shm",), ("-wal", "-shm")], ids=" and ".join)
-def test_two_workers_go_on_when_the_log_is_removed(
-    gated: Bench, start_worker: StartWorker, suffixes: tuple[str, ...]
+def test_two_workers_go_on_when_the_log_is_removed_or_its_index_or_both(
+    gated: Bench, start_worker: StartWorker
 ) -> None:
     gated.task("quick", "return {'status': 'ok', 'task_output': {}}")
     with running_job(gated, start_worker, "-w", "a") as (first, job_id):
         second = start_worker(*FAST, "-w", "b", "-t", "quick")
-        for suffix in suffixes:
-            os.unlink(f"{gated.database}{suffix}")
-        for worker in (first, second):
-            worker.wait_for("database files were removed while in use; opening them anew")
+
+        def both_use_the_log() -> bool:
+            log = {f"{gated.database}-wal", f"{gated.database}-shm"}
+            return all(log <= set(open_files_of(worker.pid)) for worker in (first, second))
+
+        for count, suffixes in enumerate((["-wal"], ["-shm"], ["-wal", "-shm"]), start=1):
+            wait_until(both_use_the_log, "both use the log that is there")
+            for suffix in suffixes:
+                os.unlink(f"{gated.database}{suffix}")
+            for worker in (first, second):
+                worker.wait_for("database files were removed while in use; opening them anew", count)
+            databases.insert(gated.database, [{"job_id": f"later-{count}", "task_type": "quick"}])
+            first.wait_for_jobs(f"later-{count}")
         open_gate(gated)
-        first.wait_for("job completed")
+        first.wait_for_jobs(job_id)
         with closing(Store(f"sqlite:///{gated.database}")) as store:
             assert {record.worker_id for record in store.instances.live()} == {"a", "b"}
-        databases.insert(gated.database, [{"job_id": "later", "task_type": "quick"}])
-        first.wait_for_jobs(job_id, "later")
         for worker in (first, second):
             assert worker.stop().code == 0
     assert databases.rows(gated.database, "PRAGMA integrity_check") == [{"integrity_check": "ok"}]
@@ -173,7 +181,7 @@ def test_a_damaged_page_ends_the_worker(gated: Bench, start_worker: StartWorker)
 
 
 def test_a_file_system_that_goes_read_only(
-    gated: Bench, start_worker: StartWorker, program: Program, tmp_path: Path
+    gated: Bench, start_worker: StartWorker, program: Program, command: InProcess, tmp_path: Path
 ) -> None:
     """Finished work waits without a flood; whoever starts now is told the reason, and what is there can be read."""
     disk = tmp_path / "disk"
@@ -186,10 +194,10 @@ def test_a_file_system_that_goes_read_only(
             open_gate(gated)
             (line,) = worker.wait_for(AWAY)
             assert "its disk is neither failing nor full nor read-only (see the kernel's log)" in line["reason"]
-            once = program.run("once")
+            once = command.run("once")
             assert (once.code, once.stdout, len(once.errors)) == (69, "", 1)
             assert "Read-only file system" in once.errors[0]
-            assert program.show(job_id)["status"] == "processing"
+            assert command.ok("jobs", "show", job_id, "-f", "json").json["status"] == "processing"
             assert worker.process.poll() is None
             worker.send(signal.SIGKILL)
             result = worker.result()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clworker.core import app
+from clworker.core.app import queries
 from clworker.core.errors import BrokerUnavailable, SettingsError
 from clworker.core.store.store import Store
 from tests.support import databases
@@ -35,7 +35,7 @@ SECRET = "hunter2"
         (["jobs", "--log-level", "DEBUG"], ["it comes before the command: 'clworker --log-level … jobs list'"]),
         (["run", "--version"], ["it comes before the command: 'clworker --version … run'"]),
         (["--strict", "list-tasks"], ["it comes after its command: 'clworker list-tasks --strict'"]),
-        (["--status", "error"], ["it comes after its command: 'clworker jobs list --status'"]),
+        (["--status", "error"], ["it comes after its command: ", "'clworker jobs list --status'"]),
         (["jobs", "--wait", "submit"], ["it comes after its command: 'clworker jobs submit --wait'"]),
         (["help", "sumbit"], ["no such command 'sumbit'"]),
         (["list-tasks", "image_rezise"], ["did you mean 'image_resize'?"]),
@@ -93,7 +93,7 @@ def test_exit_codes_of_failures(
     def fail(*_: object) -> None:
         raise failure
 
-    monkeypatch.setattr(app, "list_jobs", fail)
+    monkeypatch.setattr(queries, "list_jobs", fail)
     result = command.run("jobs")
     assert (result.code, result.stdout) == (code, "")
     expected = failure.faults if isinstance(failure, SettingsError) else [str(failure) or "interrupted"]
@@ -207,7 +207,7 @@ def test_an_internal_error_is_told_in_the_log(command: InProcess, monkeypatch: p
         password = SECRET
         raise ZeroDivisionError(f"mysql://u:{password}@h")
 
-    monkeypatch.setattr(app, "list_jobs", fail)
+    monkeypatch.setattr(queries, "list_jobs", fail)
     result = command.run("jobs")
     assert (result.code, result.stdout) == (70, "")
     (line,) = result.log

@@ -17,6 +17,7 @@ from clworker.core.presence.client import HUNG_UP
 from clworker.core.store.store import Store
 from tests.support import databases
 from tests.support.broker import free_port, mosquitto
+from tests.support.in_process import InProcess
 from tests.support.plugins import PluginFolder
 from tests.support.program import Program, Result
 from tests.support.waiting import wait_until
@@ -99,13 +100,13 @@ def events_of(messages: list[mqtt.MQTTMessage], count: int) -> list[dict[str, An
     return [json.loads(message.payload) for message in messages]
 
 
-def test_events_of_a_job_that_completes(program: Program, picture: Path, broker_port: int) -> None:
+def test_events_of_a_job_that_completes(program: Program, command: InProcess, picture: Path, broker_port: int) -> None:
     program.environ.update(BROADCAST_TYPE="mqtt", MQTT_BROKER="127.0.0.1", MQTT_PORT=str(broker_port))
     started = now_ms()
     with listening(broker_port, "#") as messages:
-        job_id = program.submit("image_conversion", picture, "-p", "format=png")
+        job_id = command.ok("jobs", "submit", "image_conversion", picture, "-p", "format=png").stdout.strip()
         (queued,) = events_of(messages, 1)
-        program.ok("once")
+        command.ok("once")
         events = events_of(messages, 3)
     assert events[0] == queued == {**queued, "event_type": "queued", "progress": 0}
     assert (events[1]["event_type"], events[1]["progress"]) == ("processing", 0)
@@ -119,7 +120,7 @@ def test_events_of_a_job_that_completes(program: Program, picture: Path, broker_
 
 
 def test_events_of_a_job_that_fails_on_a_topic_of_choice(
-    program: Program, plugins: PluginFolder, broker_port: int
+    program: Program, command: InProcess, plugins: PluginFolder, broker_port: int
 ) -> None:
     plugins.install_task(
         "failing",
@@ -129,8 +130,8 @@ def test_events_of_a_job_that_fails_on_a_topic_of_choice(
     )
     program.environ.update(BROADCAST_TYPE="mqtt", MQTT_BROKER="127.0.0.1", MQTT_PORT=str(broker_port))
     with listening(broker_port, "inference/#") as messages:
-        program.submit("failing", MQTT_TOPIC="inference/events")
-        assert program.run("once", MQTT_TOPIC="inference/events").code == 1
+        command.ok("jobs", "submit", "failing", MQTT_TOPIC="inference/events")
+        assert command.run("once", MQTT_TOPIC="inference/events").code == 1
         events = events_of(messages, 4)
     assert [(event["event_type"], event["progress"]) for event in events] == [
         ("queued", 0),
@@ -158,10 +159,10 @@ def the_warning(result: Result) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("bad_broker", "reason"), REASONS.items(), ids=list(REASONS), indirect=["bad_broker"])
 def test_a_bad_broker_costs_one_warning_and_never_the_job(
-    program: Program, plain_job: str, bad_broker: int, reason: str
+    program: Program, command: InProcess, plain_job: str, bad_broker: int, reason: str
 ) -> None:
     program.environ.update(BROADCAST_TYPE="mqtt", MQTT_BROKER="127.0.0.1", MQTT_PORT=str(bad_broker))
-    done = program.ok("once", "-f", "json")
+    done = command.ok("once", "-f", "json")
     assert (done.json["job_id"], done.json["status"]) == (plain_job, "completed")
     line = the_warning(done)
     assert (line["event"], line["broker"], line["reason"]) == (OUT_OF_REACH, f"127.0.0.1:{bad_broker}", reason)
@@ -169,17 +170,17 @@ def test_a_bad_broker_costs_one_warning_and_never_the_job(
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "no-such-host.invalid"])
-def test_submitting_without_a_broker(program: Program, plain_job: str, host: str) -> None:
+def test_submitting_without_a_broker(command: InProcess, plain_job: str, host: str) -> None:
     changes = {"BROADCAST_TYPE": "mqtt", "MQTT_BROKER": host, "MQTT_PORT": str(free_port())}
-    result = program.ok("jobs", "submit", "plain", **changes)
-    assert program.show(result.stdout.strip())["status"] == "queued"
+    result = command.ok("jobs", "submit", "plain", **changes)
+    assert command.ok("jobs", "show", result.stdout.strip(), "-f", "json").json["status"] == "queued"
     assert the_warning(result)["event"] == OUT_OF_REACH
 
 
-def test_noop_needs_no_broker_and_calls_none(program: Program, plain_job: str) -> None:
+def test_noop_needs_no_broker_and_calls_none(program: Program, command: InProcess, plain_job: str) -> None:
     called = threading.Event()
     with impostor(lambda _: called.set()) as port:
         program.environ.update(BROADCAST_TYPE="noop", MQTT_BROKER="127.0.0.1", MQTT_PORT=str(port))
-        assert program.ok("jobs", "submit", "plain").stderr == ""
-        assert [line["level"] for line in program.ok("once").log] == ["info"] * 2
+        assert command.ok("jobs", "submit", "plain").stderr == ""
+        assert [line["level"] for line in command.ok("once").log] == ["info"] * 2
     assert not called.is_set()

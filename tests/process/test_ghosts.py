@@ -8,6 +8,7 @@ import pytest
 
 from tests.support import databases
 from tests.support.broker import Broker
+from tests.support.in_process import InProcess
 from tests.support.plugins import PluginFolder
 from tests.support.program import Program
 from tests.support.waiting import wait_until
@@ -63,16 +64,16 @@ def test_of_a_worker_whose_rescuer_died_too_while_the_broker_was_away(
 
 
 def test_once_removes_it_and_does_not_wait_for_a_broker_that_is_away(
-    start_worker: StartWorker, lasting_broker: Broker, program: Program, database: Path, tmp_path: Path
+    start_worker: StartWorker, lasting_broker: Broker, command: InProcess, database: Path, tmp_path: Path
 ) -> None:
     worker = start_worker("-w", "worker-1")
     crash(lasting_broker, tmp_path, "worker-1")
     worker.send(signal.SIGKILL)
     worker.result()
-    alone = program.run("once")
+    alone = command.run("once")
     assert (alone.code, alone.stdout) == (0, "")
     lasting_broker.start()
-    assert program.run("once").code == 0
+    assert command.run("once").code == 0
     assert standing(lasting_broker.port) == {}
     assert registered(database) == []
 

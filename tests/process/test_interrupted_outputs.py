@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.support import databases
+from tests.support.in_process import InProcess
 from tests.support.photos import photo
 from tests.support.plugins import PluginFolder
 from tests.support.program import Program
@@ -55,7 +56,9 @@ def all_dead(locks: Path) -> bool:
     return True
 
 
-def test_after_a_kill_the_next_claimer_cleans_up_and_finishes(program: Program, hanging_job: Path) -> None:
+def test_after_a_kill_the_next_claimer_cleans_up_and_finishes(
+    program: Program, command: InProcess, hanging_job: Path
+) -> None:
     with program.start("once") as first:
         wait_until((program.server_dir / "media/ready").exists, "the task hangs")
         first.signal(signal.SIGKILL)
@@ -63,29 +66,31 @@ def test_after_a_kill_the_next_claimer_cleans_up_and_finishes(program: Program, 
     assert hanging_job.read_bytes() == OLD
     (left,) = hanging_job.parent.glob(".clworker-*")
 
-    once = program.ok("once", "-f", "json").json
+    once = command.ok("once", "-f", "json").json
 
     assert (once["job_id"], once["status"]) == ("hanging", "completed")
     assert not left.exists()
     assert [path.name for path in hanging_job.parent.iterdir()] == ["out.txt"]
     assert hanging_job.read_bytes() == b"the new content"
-    assert program.show("hanging")["retry_count"] == 1
+    assert command.ok("jobs", "show", "hanging", "-f", "json").json["retry_count"] == 1
 
 
-def test_a_stop_leaves_the_old_output_and_nothing_else(program: Program, hanging_job: Path) -> None:
+def test_a_stop_leaves_the_old_output_and_nothing_else(program: Program, database: Path, hanging_job: Path) -> None:
     with program.start("once") as running:
         wait_until((program.server_dir / "media/ready").exists, "the task hangs")
         running.signal(signal.SIGTERM)
         running.result()
-    assert program.show("hanging")["status"] == "queued"
+    assert databases.rows(database, "SELECT status FROM jobs") == [{"status": "queued"}]
     assert [(path.name, path.read_bytes()) for path in hanging_job.parent.iterdir()] == [("out.txt", OLD)]
 
 
-def test_a_broken_limit_removes_the_folders_that_were_made(program: Program, hanging_job: Path, database: Path) -> None:
+def test_a_broken_limit_removes_the_folders_that_were_made(
+    program: Program, command: InProcess, hanging_job: Path, database: Path
+) -> None:
     made = program.server_dir / "compute/made/for/it"
     params = {"input_paths": [str(program.server_dir / "media/in.txt")], "output_paths": [str(made / "out.txt")]}
     databases.execute(database, "UPDATE jobs SET params = ?", json.dumps(params))
-    once = program.run("once", "--time-limit", "0.3", "-f", "json")
+    once = command.run("once", "--time-limit", "0.3", "-f", "json")
     assert once.code == 1
     assert once.json["error_message"] == "time limit of 0.3 s exceeded"
     assert [path.name for path in (program.server_dir / "compute").iterdir()] == ["out"]

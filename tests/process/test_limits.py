@@ -26,10 +26,8 @@ def test_time_limit_ends_a_task_that_is(bench: Bench, body: str) -> None:
         """,
     )
     job_id = bench.queue("slow")
-    with bench.running_once("--time-limit", "0.5") as once:
-        pids = bench.wait_for_mark("on")
-        ended = once.result()
-        wait_until_gone(pids)
+    ended = bench.once("--time-limit", "0.5")
+    wait_until_gone(bench.wait_for_mark("on"))
     assert (ended.code, ended.json["error_message"]) == (1, "time limit of 0.5 s exceeded")
     job, (attempt,) = bench.job(job_id), bench.attempts(job_id)
     assert (job["status"], job["retry_count"], job["error_message"]) == ("error", 0, "time limit of 0.5 s exceeded")
@@ -39,7 +37,7 @@ def test_time_limit_ends_a_task_that_is(bench: Bench, body: str) -> None:
 def test_time_limit_speaks_of_whole_seconds(bench: Bench) -> None:
     bench.task("slow", "time.sleep(600)")
     bench.queue("slow")
-    assert bench.once(CLWORKER_TIME_LIMIT="2").json["error_message"] == "time limit of 2 s exceeded"
+    assert bench.once(CLWORKER_TIME_LIMIT="1").json["error_message"] == "time limit of 1 s exceeded"
 
 
 MEMORY = {
@@ -56,10 +54,8 @@ MEMORY = {
 def test_memory_limit_counts(bench: Bench, body: str) -> None:
     bench.task("big", f"mark(params, 'on')\n{body}")
     job_id = bench.queue("big")
-    with bench.running_once("--memory-limit", "150") as once:
-        pids = bench.wait_for_mark("on")
-        ended = once.result()
-        wait_until_gone(pids)
+    ended = bench.once("--memory-limit", "150")
+    wait_until_gone(bench.wait_for_mark("on"))
     assert (ended.code, ended.json["error_message"]) == (1, "memory limit of 150 MiB exceeded")
     job, (attempt,) = bench.job(job_id), bench.attempts(job_id)
     assert (job["status"], job["retry_count"], attempt["cause"]) == ("error", 0, "memory-limit")

@@ -82,8 +82,8 @@ def test_json_lines(program: Program, talkative: str) -> None:
     assert any(re.fullmatch(r"own .* a formatted line", line) for line in printed)
 
 
-def test_exceptions_are_structured_and_without_local_variables(program: Program, talkative: str) -> None:
-    result = program.run("once")
+def test_exceptions_are_structured_and_without_local_variables(command: InProcess, talkative: str) -> None:
+    result = command.run("once")
     (line,) = [line for line in result.log if "exception" in line]
     outer, inner = line["exception"]
     assert (outer["exc_type"], outer["exc_value"], outer["is_cause"]) == ("ValueError", "outer \x1b[31m", False)
@@ -119,9 +119,9 @@ def test_colours_are_for_terminals_that_want_them(
     assert ("\x1b[" in terminal.text) is coloured
 
 
-def test_what_goes_well_says_nothing_but_events(command: InProcess, program: Program, picture: Path) -> None:
+def test_what_goes_well_says_nothing_but_events(command: InProcess, picture: Path) -> None:
     for _ in range(2):
         assert command.ok("jobs", "submit", "image_conversion", picture, "-p", "format=png").stderr == ""
-    assert program.ok("once", LOG_LEVEL="WARNING").stderr == ""
-    events = [line["event"] for line in program.ok("once").log]
+    assert command.ok("once", LOG_LEVEL="WARNING").stderr == ""
+    events = [line["event"] for line in command.ok("once").log]
     assert events == ["job started", "job completed"]

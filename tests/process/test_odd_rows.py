@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import databases
-from tests.support.program import Program
+from tests.support.in_process import InProcess
 
 
 @pytest.mark.parametrize(
@@ -19,10 +19,10 @@ from tests.support.program import Program
     ],
     ids=["half an object", "a name that is not UTF-8"],
 )
-def test_an_odd_job_ends_in_error_at_once(program: Program, database: Path, params: str, message: str) -> None:
+def test_an_odd_job_ends_in_error_at_once(command: InProcess, database: Path, params: str, message: str) -> None:
     databases.create(database, "current")
     databases.insert(database, [{"params": params}])
-    once = program.run("once", "-f", "json")
+    once = command.run("once", "-f", "json")
     assert (once.code, once.json["status"], once.json["error_message"]) == (1, "error", message)
     row = databases.rows(database, "SELECT retry_count FROM jobs")
     assert row == [{"retry_count": 0}]

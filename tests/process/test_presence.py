@@ -188,9 +188,9 @@ def idle_counts(broker: Broker) -> dict[str, int]:
 
 def test_after_every_kill_and_restart_the_right_state_stands(worker: Program, broker: Broker) -> None:
     """Several workers at a time, each killed as soon as it is born, and restarted under its name."""
-    names = [f"w{number}" for number in range(4)]
+    names = ["w1", "w2", "w3"]
     with Watcher(broker.port, *TOPICS) as watcher, ExitStack() as stack:
-        for round_number in range(1, 6):
+        for round_number in range(1, 4):
             slots = 1 + round_number % 2
             started = [stack.enter_context(worker.start("run", "-w", name, "-c", str(slots))) for name in names]
             for name in names:
@@ -207,7 +207,7 @@ def test_after_every_kill_and_restart_the_right_state_stands(worker: Program, br
         for name in names:
             # A rescuer clears what a dead worker may have left, even while its heir comes, which then says it again.
             told = [count for count, _ in groupby(count for count in watcher.idle_counts(name) if count is not None)]
-            assert told == [2, 1, 2, 1, 2]
+            assert told == [2, 1, 2]
 
 
 def test_a_rescuer_clears_what_a_crashed_broker_has_kept(

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from clworker.core.models import Cause, ComputeJobStatus, Outcome
+from clworker.core.models.attempts import Cause, Outcome
+from clworker.core.models.jobs import ComputeJobStatus
 from clworker.core.store.store import Store
 from tests.support import databases
 from tests.support.bench import Bench

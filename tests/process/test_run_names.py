@@ -12,9 +12,9 @@ import pytest
 from clworker.core.store.identity import Instance, InstanceLock, Role
 from clworker.core.store.store import Store
 from tests.support import databases
-from tests.support.plugins import PluginFolder
+from tests.support.in_process import InProcess
+from tests.support.plugins import PluginFolder, wait_at_gate
 from tests.support.processes import children_of
-from tests.support.program import Program
 from tests.support.waiting import wait_until
 from tests.support.worker import StartWorker, Worker
 
@@ -35,7 +35,7 @@ def _causes(database: Path, job_id: str) -> list[str]:
 
 
 def test_a_second_worker_of_a_live_name_is_refused_but_once_is_not(
-    start_worker: StartWorker, program: Program, database: Path
+    start_worker: StartWorker, command: InProcess, database: Path
 ) -> None:
     first = start_worker("-w", "worker-1")
     second = start_worker.without_waiting("-w", "worker-1").result()
@@ -46,7 +46,7 @@ def test_a_second_worker_of_a_live_name_is_refused_but_once_is_not(
     assert f"(pid {first.pid})" in error and "--takeover" in error
     assert len(_instances(database)) == len(_locks(database)) == 1
 
-    assert program.run("once", "-w", "worker-1").code == 0
+    assert command.run("once", "-w", "worker-1").code == 0
     assert first.stop().code == 0
     assert _locks(database) == []
 
@@ -79,7 +79,7 @@ def test_the_name_and_the_jobs_of_a_killed_worker_are_taken_over_at_once(
     plugins.install_gated("gated", gate)
     databases.queue(database, {"job_id": "a", "task_type": "gated"})
     killed = start_worker("-w", "worker-1")
-    killed.wait_for("job started")
+    wait_at_gate(gate)
     killed.send(signal.SIGKILL)
     killed.result()
     gate.touch()
@@ -164,12 +164,12 @@ def test_after_a_takeover_the_old_worker_ends_and_its_late_result_is_not_recorde
     plugins.install_gated("gated", gate)
     databases.queue(database, {"job_id": "a", "task_type": "gated"})
     old = start_worker("-w", "worker-1", MQTT_HEARTBEAT_INTERVAL="3600")
-    old.wait_for("job started")
+    wait_at_gate(gate)
     old.send(signal.SIGSTOP)
 
     new = start_worker("-w", "worker-1", "--takeover")
     new.wait_for("taking over from another worker of this name")
-    new.wait_for("job started")
+    wait_at_gate(gate, 2)
     gate.touch()  # for both slots: the old supervisor finds an outcome waiting when it wakes
     (job,) = new.wait_for_jobs("a")
     old.send(signal.SIGCONT)

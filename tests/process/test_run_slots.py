@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 from tests.support import databases
-from tests.support.plugins import PluginFolder
+from tests.support.plugins import PluginFolder, wait_at_gate
 from tests.support.processes import children_of, descendants_of, lives, wait_until_gone
 from tests.support.waiting import wait_until
 from tests.support.worker import StartWorker
@@ -130,11 +130,11 @@ def test_when_the_nursery_is_killed_its_jobs_run_again_in_a_new_one(
     plugins.install_gated("gated", gate)
     databases.queue(database, *({"job_id": job, "task_type": "gated"} for job in "ab"))
     worker = start_worker("-c", "2", "--poll-interval", "300")
-    worker.wait_for("job started", count=2)
-    nursery, slots = worker.nursery, children_of(worker.nursery)
+    slots = wait_at_gate(gate, 2)
+    nursery = worker.nursery
 
     os.kill(nursery, signal.SIGKILL)
-    worker.wait_for("job started", count=4)
+    wait_at_gate(gate, 4)
     gate.touch()
 
     for row in worker.wait_for_jobs("a", "b"):

@@ -127,11 +127,11 @@ def test_a_stopped_worker_whose_name_has_gone_to_another_ends_when_it_is_continu
 
 @pytest.mark.parametrize("of_another", ["boot_id", "lock_path"])
 def test_the_jobs_of_a_dead_worker_of_another_host_are_rescued_by_its_silence(
-    start_worker: StartWorker, writing: tuple[Path, Path], database: Path, of_another: str
+    start_worker: StartWorker, writing: tuple[Path, Path], database: Path, tmp_path: Path, of_another: str
 ) -> None:
     gate, _ = writing
     dead = start_worker("-w", "worker-1", "-t", "write", **HEARTBEAT)
-    dead.wait_for("job started")
+    wait_until(lambda: slots_at(tmp_path, "started"), "the job runs")
     databases.execute(database, f"UPDATE clworker_instances SET {of_another} = '/elsewhere'")
     dead.send(signal.SIGKILL)
     dead.result()

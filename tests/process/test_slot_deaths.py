@@ -8,9 +8,9 @@ from contextlib import closing
 
 import pytest
 
-from clworker.core.models import Cause
+from clworker.core.environment import load_settings
+from clworker.core.models.attempts import Cause
 from clworker.core.presence.broadcaster import NoopBroadcaster
-from clworker.core.settings import load_settings
 from clworker.core.store.identity import Instance, InstanceLock, Role
 from clworker.core.store.store import Store
 from clworker.core.worker.desk import Desk
@@ -116,10 +116,8 @@ def test_what_a_task_leaves_running_ends_with_the_program(bench: Bench) -> None:
         """,
     )
     bench.queue("untidy")
-    with bench.running_once() as once:
-        pids = bench.wait_for_mark("on")
-        ended = once.result()
-        wait_until_gone(pids)
+    ended = bench.once()
+    wait_until_gone(bench.wait_for_mark("on"))
     assert (ended.code, ended.json["output"]) == (0, {"done": True})
 
 
@@ -138,10 +136,8 @@ def test_death_is_noticed_while_a_daemon_of_the_task_holds_the_channel(bench: Be
         """,
     )
     job_id = bench.queue("daemon")
-    with bench.running_once() as once:
-        daemon = bench.wait_for_mark("on")
-        assert once.result().code == 1
-        wait_until_gone(daemon)
+    assert bench.once().code == 1
+    wait_until_gone(bench.wait_for_mark("on"))
     assert (bench.job(job_id)["status"], bench.job(job_id)["retry_count"]) == ("queued", 1)
 
 

@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from clworker.core import submission
-from clworker.core.models import ComputeJob, JobRequest, NewJob
-from clworker.core.settings import load_settings
+from clworker.core.environment import load_settings
+from clworker.core.models.jobs import ComputeJob, NewJob
+from clworker.core.models.requests import JobRequest
 from clworker.core.store.store import Store
 from tests.support import databases
 from tests.support.in_process import InProcess
@@ -88,10 +89,10 @@ def test_names_of_inputs_and_outputs(
     assert not (tmp_path / "out").exists()
 
 
-def test_an_absolute_output_folder_that_a_worker_may_use(program: Program, picture: Path, tmp_path: Path) -> None:
+def test_an_absolute_output_folder_that_a_worker_may_use(command: InProcess, picture: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    program.submit(*RESIZE, picture, "--output-dir", out)
-    program.ok("once", "--allow-dir", tmp_path)
+    command.ok("jobs", "submit", *RESIZE, picture, "--output-dir", out)
+    command.ok("once", "--allow-dir", tmp_path)
     with Image.open(out / "photo.jpg") as resized:
         assert resized.size == (32, 20)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from clworker.core.models import LARGEST_JSON
+from clworker.core.models.jobs import LARGEST_JSON
 from clworker.core.transfer.lines import LONGEST_LINE
 from tests.support import databases
 from tests.support.broker import Broker

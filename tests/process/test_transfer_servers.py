@@ -12,8 +12,8 @@ from tests.support import databases
 from tests.support.emptied import Emptied
 from tests.support.in_process import InProcess
 from tests.support.postgres import Place, Server
-from tests.support.program import PROGRAM, TIMEOUT, Program
-from tests.support.waiting import wait_until
+from tests.support.program import PROGRAM, Program
+from tests.support.waiting import TIMEOUT, wait_until
 
 ODD: list[dict[str, Any]] = [
     {"job_id": "unicode-ü-\U0001f600", "params": {"text": "\u2028 ü \x1b[31m \U0001f600"}, "created_by": "ann\nbob"},

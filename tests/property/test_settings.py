@@ -8,8 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from clworker.core.environment import load_settings, load_task_settings
 from clworker.core.errors import SettingsError
-from clworker.core.settings import Settings, load_settings, load_task_settings
+from clworker.core.settings import Settings
 from clworker.core.store.opening import open_database
 from tests.support.program import Program
 

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clworker.core.models import ComputeJob, ComputeJobStatus, ImportReport, JobFilter
+from clworker.core.models.jobs import ComputeJob, ComputeJobStatus
+from clworker.core.models.reports import ImportReport
+from clworker.core.models.requests import JobFilter
 from clworker.core.presence.broadcaster import NoopBroadcaster
 from clworker.core.store.store import Store
 from clworker.core.transfer.exporting import export

@@ -8,6 +8,7 @@ from textwrap import dedent
 from typing import Any
 
 from tests.support import databases
+from tests.support.in_process import InProcess
 from tests.support.plugins import PluginFolder
 from tests.support.processes import kill_all
 from tests.support.program import Program, Result, Running
@@ -30,6 +31,7 @@ class Bench:
     """One program, its plugins and its queue. A task's body may call ``mark(params, step, *pids)``."""
 
     program: Program
+    command: InProcess
     plugins: PluginFolder
     database: Path
     marks: Path
@@ -75,8 +77,8 @@ class Bench:
         return databases.rows(self.database, query, job_id)
 
     def once(self, *args: str, **changes: str | None) -> Result:
-        """Run ``once`` to its end."""
-        return self.program.run("once", "-f", "json", *args, **changes)
+        """Run ``once`` to its end; its supervisor is this process."""
+        return self.command.run("once", "-f", "json", *args, **changes)
 
     @contextmanager
     def running_once(self, *args: str, **changes: str | None) -> Iterator[Running]:

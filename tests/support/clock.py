@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from unittest.mock import patch
 
-from clworker.core.store import attempts, care, claims, instances, jobs, queue, rescues
+from clworker.core.store import attempts, care, claims, ends, instances, jobs, queue, rescues
 
 NOON = 1_700_000_000_000
 
@@ -24,6 +24,6 @@ def stopped_clock(now: int = NOON) -> Iterator[Clock]:
     """Have the whole store read a clock that only the test moves."""
     clock = Clock(now)
     with ExitStack() as stack:
-        for module in (attempts, care, claims, instances, jobs, queue, rescues):
+        for module in (attempts, care, claims, ends, instances, jobs, queue, rescues):
             stack.enter_context(patch.object(module, "now_ms", clock))
         yield clock

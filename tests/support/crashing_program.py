@@ -5,8 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.support.program import TIMEOUT, Program
+from tests.support.program import Program
 from tests.support.steps import Steps
+from tests.support.waiting import TIMEOUT
 
 _ROOT = Path(__file__).parents[2]
 

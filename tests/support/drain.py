@@ -9,8 +9,9 @@ import json
 from dataclasses import asdict
 
 from clworker.core import launch
+from clworker.core.environment import load_settings
 from clworker.core.logs import prepare
-from clworker.core.settings import Settings, load_settings
+from clworker.core.settings import Settings
 from clworker.core.store.identity import Role
 from clworker.core.worker.signals import StopRequest
 

@@ -11,6 +11,7 @@ import pytest
 from clworker.cli import cli
 from clworker.cli.exits import run_to_exit_code
 from tests.support.program import Program, Result
+from tests.support.waiting import deadline
 
 
 @dataclass
@@ -30,7 +31,8 @@ class InProcess:
             patch.setattr(sys, "argv", ["clworker", *map(str, args)])
             self.capsys.readouterr()
             try:
-                code = run_to_exit_code(cli)
+                with deadline(f"{args}"):
+                    code = run_to_exit_code(cli)
             except SystemExit as leaving:
                 code = leaving.code if isinstance(leaving.code, int) else 1
         printed = self.capsys.readouterr()

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from clworker.core.models import Claim
+from clworker.core.models.attempts import Claim
 from clworker.core.store.identity import Instance, InstanceLock, LockFile, Role, mark_started
 
 HEARTBEAT_INTERVAL = 30.0

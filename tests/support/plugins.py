@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from textwrap import dedent
 
+from tests.support.waiting import wait_until
+
 PUBLISHED_GROUP = "cl_ml_tools.tasks"
 NOTE_GROUP = "cl_media_tools.tasks"
 
@@ -63,12 +65,22 @@ class PluginFolder:
         self.install_task(task_type, execute, "Params", header)
 
     def install_gated(self, task_type: str, gate: Path) -> None:
-        """Install a task that ends once the file ``gate`` is there; its output is its pid."""
+        """Install a task that ends once the file ``gate`` is there; its output is its pid. See ``wait_at_gate``."""
         self.install_plain(
             task_type,
             f"""
+            Path(f"{gate}.{{os.getpid()}}").touch()
             while not os.path.exists({str(gate)!r}):
                 time.sleep(0.01)
             return {{"status": "ok", "task_output": {{"pid": os.getpid()}}}}
             """,
         )
+
+
+def wait_at_gate(gate: Path, count: int = 1) -> set[int]:
+    """Wait until a gated task has begun in so many processes, those that are gone included; return their pids.
+
+    Which is later than the log has it: "job started" is said of a job that was handed to a slot.
+    """
+    come = wait_until(lambda: list(gate.parent.glob(f"{gate.name}.*"))[count - 1 :], f"{count} are at the gate")
+    return {int(path.suffix[1:]) for path in come}

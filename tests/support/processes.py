@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from tests.support.waiting import wait_until
+from tests.support.waiting import TIMEOUT, wait_until
 
 
 def state_of(pid: int) -> str | None:
@@ -76,7 +76,7 @@ def network_sockets_of(pid: int) -> list[str]:
     return [match[0] for match in inodes if match is not None and match[1] in tcp]
 
 
-def wait_until_gone(pids: Iterable[int], timeout: float = 20.0) -> None:
+def wait_until_gone(pids: Iterable[int], timeout: float = TIMEOUT) -> None:
     """Wait until none of these processes runs any more."""
     left = list(pids)
     wait_until(lambda: not any(map(lives, left)), f"the processes {left} are gone", timeout)

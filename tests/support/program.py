@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tests.support.waiting import TIMEOUT
+
 PROGRAM = str(Path(sys.executable).with_name("clworker"))
-TIMEOUT = 60.0
 
 # Root reads and writes what it must not; without these powers it is a user like others.
 WITHOUT_ROOT_POWERS = (

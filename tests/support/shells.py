@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.program import TIMEOUT
-from tests.support.waiting import wait_until
+from tests.support.waiting import TIMEOUT, wait_until
 
 COMPLETIONS = Path(__file__).parents[2] / "completions"
 _KILL_LINE, _INSERT_ALL, _SAVE_LINE = b"\x15", b"\x14", b"\x07"

@@ -6,8 +6,8 @@ import subprocess
 import threading
 from pathlib import Path
 
-from tests.support.program import PROGRAM, TIMEOUT, Program
-from tests.support.waiting import wait_until
+from tests.support.program import PROGRAM, Program
+from tests.support.waiting import TIMEOUT, wait_until
 
 
 class Terminal:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from tests.support.waiting import wait_until
+from tests.support.waiting import TIMEOUT, wait_until
 
 Value = TypeVar("Value")
 CAPABILITY_TOPIC = "inference/workers/"
@@ -92,11 +92,11 @@ class Watcher:
         found = [message.json for message in self.on("cl_server")]
         return [event for event in found if job_id in (None, event["job_id"])]
 
-    def wait_for(self, condition: Callable[["Watcher"], Value], what: str, timeout: float = 20.0) -> Value:
+    def wait_for(self, condition: Callable[["Watcher"], Value], what: str, timeout: float = TIMEOUT) -> Value:
         """Wait until what was seen fulfils a condition."""
         return wait_until(lambda: condition(self), what, timeout)
 
-    def wait_for_state(self, worker_id: str, count: int | None, timeout: float = 20.0) -> Seen:
+    def wait_for_state(self, worker_id: str, count: int | None, timeout: float = TIMEOUT) -> Seen:
         """Wait until a worker's latest message says this idle count; None waits for its removal."""
 
         def latest_is_so() -> Seen | None:

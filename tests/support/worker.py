@@ -8,8 +8,8 @@ from typing import IO, Any
 
 from tests.support import databases, postgres
 from tests.support.processes import children_of
-from tests.support.program import PROGRAM, TIMEOUT, Program, Result
-from tests.support.waiting import wait_until
+from tests.support.program import PROGRAM, Program, Result
+from tests.support.waiting import TIMEOUT, wait_until
 
 LogLine = dict[str, Any]
 

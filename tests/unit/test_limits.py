@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from clworker.core.models import Cause
+from clworker.core.models.attempts import Cause
 from clworker.core.worker.limits import Exceeded, first_exceeded
 from clworker.core.worker.slots import resident_kib
 

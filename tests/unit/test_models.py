@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from clworker import core
-from clworker.core.models import Cause, Claim, ComputeJob, ComputeJobStatus, Death, Outcome, signal_name
+from clworker.core.models.attempts import Cause, Claim, Death, Outcome, signal_name
+from clworker.core.models.jobs import ComputeJob, ComputeJobStatus
 
 
 def job(**changes: Any) -> ComputeJob:

@@ -11,7 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from clworker.core.errors import JobNotFound
-from clworker.core.models import Cause, JobFilter, Outcome, PurgeFilter
+from clworker.core.models.attempts import Cause, Outcome
+from clworker.core.models.requests import JobFilter, PurgeFilter
 from clworker.core.store import jobs
 from clworker.core.store.identity import LockFile
 from clworker.core.store.store import Store

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from clworker.core import roll_call
-from clworker.core.models import WorkerRecord
+from clworker.core.models.workers import WorkerRecord
 from clworker.core.presence.retained import Retained
 from clworker.core.roll_call import match
 from tests.support.workers import capability

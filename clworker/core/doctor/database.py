@@ -28,6 +28,11 @@ LARGE_LOG = 64 << 20
 _INTEGRITY_SECONDS = 4.0
 
 
+def names(settings: Settings) -> tuple[str, ...]:
+    """Return the names of the checks of this database."""
+    return NAMES if settings.database_is_file else (*NAMES, *server.NAMES)
+
+
 def examine(settings: Settings) -> Checks:
     """Check the database, in the order in which one trouble makes the rest pointless."""
     if not settings.database_is_file:

@@ -6,9 +6,10 @@ from functools import partial
 from clworker.core.doctor import broker, database, plugins, storage, worker
 from clworker.core.doctor.check import Check, failed, ok, skipped
 from clworker.core.doctor.field import Field, examine
+from clworker.core.environment import load_broker_settings, read_settings
 from clworker.core.errors import SettingsError
-from clworker.core.secrets import masked
-from clworker.core.settings import BrokerSettings, Settings, load_broker_settings, read_settings
+from clworker.core.secrets import masked, masked_url
+from clworker.core.settings import BrokerSettings, Settings
 
 Options = Mapping[str, str | None]
 
@@ -24,7 +25,7 @@ def examine_all(options: Options) -> list[Check]:
         return _without_settings(options, failure)
     fields = [
         Field(storage.NAMES, partial(storage.examine, settings), 5.0),
-        Field(database.NAMES, partial(database.examine, settings), 13.0),
+        Field(database.names(settings), partial(database.examine, settings), 13.0),
         _broker_field(settings, settings.worker_id),
         Field(plugins.NAMES, partial(plugins.examine, settings), 15.0, in_main_thread=True),
         Field(worker.NAMES, partial(worker.examine, settings, options.get("worker_id") is not None), 10.0),
@@ -54,4 +55,6 @@ def _names() -> list[str]:
 
 def _told(settings: Settings) -> str:
     at = "no broker" if settings.broadcast_type == "noop" else f"broker {settings.mqtt_host}:{settings.mqtt_port}"
-    return f"worker {settings.worker_id!r}, data folder {settings.server_dir}, {masked(settings.database_url)}, {at}"
+    return (
+        f"worker {settings.worker_id!r}, data folder {settings.server_dir}, {masked_url(settings.database_url)}, {at}"
+    )

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from clworker.core.doctor.check import Check, Checks, failed, ok, warning
 from clworker.core.errors import PluginHostFailed
-from clworker.core.models import Death
+from clworker.core.models.attempts import Death
 from clworker.core.settings import Settings
 from clworker.core.tasks.discovery import STILL_IMPORTING, TaskInfo, TaskState
 from clworker.core.worker.slots import Nursery

@@ -6,7 +6,7 @@ from contextlib import closing
 from clworker.core import roll_call
 from clworker.core.doctor.check import Check, Checks, failed, ok, skipped, warning
 from clworker.core.errors import ClworkerError
-from clworker.core.models import WorkerRecord, WorkerView
+from clworker.core.models.workers import WorkerRecord, WorkerView
 from clworker.core.settings import Settings
 from clworker.core.store.identity import Role
 from clworker.core.store.server_checkup import open_checkup

@@ -16,7 +16,9 @@ from clworker.core.explain.facts import (
     serving,
 )
 from clworker.core.explain.words import ahead, at, capital, count, death, estimate, few, sentence, since
-from clworker.core.models import CANCELLED, Cause, ComputeJobStatus, WorkerView
+from clworker.core.models.attempts import Cause
+from clworker.core.models.jobs import CANCELLED, ComputeJobStatus
+from clworker.core.models.workers import WorkerView
 from clworker.core.times import as_seconds
 
 _SOON_MS = 10_000

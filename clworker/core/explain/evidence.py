@@ -6,7 +6,9 @@ from typing import Any
 
 from clworker.core.explain.facts import Facts, view_of
 from clworker.core.explain.words import ahead, at, count, death, estimate, few
-from clworker.core.models import Attempt, ComputeJobStatus, WorkerView
+from clworker.core.models.attempts import Attempt
+from clworker.core.models.jobs import ComputeJobStatus
+from clworker.core.models.workers import WorkerView
 from clworker.core.times import as_seconds
 
 

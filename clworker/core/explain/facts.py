@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clworker.core.models import Attempt, Cause, ComputeJob, WorkerRecord, WorkerView
+from clworker.core.models.attempts import Attempt, Cause
+from clworker.core.models.jobs import ComputeJob
+from clworker.core.models.workers import WorkerRecord, WorkerView
 
 SILENT_HEARTBEATS = 3
 """After so many heartbeats without a message a worker counts as silent."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from clworker.core.explain.facts import Line
-from clworker.core.models import Attempt, Death
+from clworker.core.models.attempts import Attempt, Death
 from clworker.core.times import as_age, as_time
 
 _FEW = 10

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clworker.core.clock import now_ms
-from clworker.core.models import ComputeJobStatus
+from clworker.core.models.jobs import ComputeJobStatus
 
 LARGEST = 64 << 10
 """Bytes of a message that are read: no program of the contract sends nearly as many."""

@@ -22,8 +22,12 @@ CHANNEL = "clworker_queued"
 _CHECK = "check-"
 _CHECK_PATIENCE = 5.0
 """Seconds for which our own notification may be under way."""
+_SILENCE = 30.0
+"""Seconds without a notification after which we see whether the connection still leads anywhere."""
 _POLL = 1.0
 _RECONNECT = 1.0
+_LISTENS_AGAIN = 60.0
+"""Seconds without notifications before we try again: a server in trouble, too, can keep one for too long."""
 _log = logging.getLogger("clworker.store")
 
 
@@ -42,6 +46,7 @@ class Announcements:
         self._on_change: Callable[[], object] = lambda: None
         self._woken, self._waker = os.pipe()
         self._thread: threading.Thread | None = None
+        self._warned = False
 
     def changed(self) -> bool:
         """Tell every half second that somebody may have committed: not everybody announces it."""
@@ -86,7 +91,10 @@ class Announcements:
                 return self._closed.is_set()
             self._on_change()
             while not self._closed.is_set():
-                if any(not payload.startswith(_CHECK) for payload in self._heard(connection, None)):
+                heard = self._heard(connection, _SILENCE)
+                if not heard and not self._hears_itself(connection):
+                    break  # cut without a word: listen on another one
+                if not heard or any(not payload.startswith(_CHECK) for payload in heard):
                     self._on_change()
         return True
 
@@ -100,7 +108,7 @@ class Announcements:
                 return True
         return False
 
-    def _heard(self, connection: "psycopg.Connection[Any]", timeout: float | None) -> list[str]:
+    def _heard(self, connection: "psycopg.Connection[Any]", timeout: float) -> list[str]:
         """Wait for something to arrive and return the payloads of all notifications."""
         readable, _, _ = select.select([connection.fileno(), self._woken], [], [], timeout)
         if connection.fileno() not in readable:
@@ -112,10 +120,13 @@ class Announcements:
         return payloads
 
     def _poll(self) -> None:
-        _log.warning(
-            "no notifications arrive from the database, as behind a pooler that shares connections; "
-            "looking for jobs every second",
-            extra={"database": self._label},
-        )
-        while not self._closed.wait(_POLL):
+        if not self._warned:
+            _log.warning(
+                "no notifications arrive from the database, as behind a pooler that shares connections; "
+                "looking for jobs every second",
+                extra={"database": self._label},
+            )
+        self._warned = True
+        until = time.monotonic() + _LISTENS_AGAIN
+        while time.monotonic() < until and not self._closed.wait(_POLL):
             self._on_change()

@@ -13,7 +13,9 @@ import sqlalchemy as sa
 
 from clworker.core.clock import now_ms
 from clworker.core.errors import JobNotFound
-from clworker.core.models import CANCELLED, Cause, ComputeJob, ComputeJobStatus, WorkerRecord
+from clworker.core.models.attempts import Cause
+from clworker.core.models.jobs import CANCELLED, ComputeJob, ComputeJobStatus
+from clworker.core.models.workers import WorkerRecord
 from clworker.core.store.database import Database, again_on_conflict
 from clworker.core.store.instances import record_of
 from clworker.core.store.rows import job_of

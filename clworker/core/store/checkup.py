@@ -7,7 +7,9 @@ import sqlalchemy as sa
 
 from clworker.core.clock import now_ms
 from clworker.core.errors import StoreUnavailable
-from clworker.core.models import Cause, ComputeJobStatus, WorkerRecord
+from clworker.core.models.attempts import Cause
+from clworker.core.models.jobs import ComputeJobStatus
+from clworker.core.models.workers import WorkerRecord
 from clworker.core.store.claims import Claims
 from clworker.core.store.database import Database
 from clworker.core.store.examined import ExaminedDatabase

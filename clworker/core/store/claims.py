@@ -6,21 +6,22 @@ Every write after a claim demands its token, whose attempt must be open, and its
 from us.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.types import TypeEngine
 
 from clworker.core.clock import now_ms
 from clworker.core.errors import ClaimLost, InstanceEnded, StoreUnavailable
-from clworker.core.models import Cause, Claim, ComputeJobStatus, Death, Ending, Outcome, Return
-from clworker.core.store.attempts import CLOSING_TYPES, close_attempt, closing, end_attempts, is_attempt
+from clworker.core.models.attempts import Cause, Claim, Death, Ending, Outcome, Return
+from clworker.core.models.jobs import ComputeJobStatus
+from clworker.core.store.attempts import close_attempt, is_attempt
 from clworker.core.store.database import Database, Evidence, again_on_conflict
-from clworker.core.store.prepared import Prepared, PreparedForMany, PreparedForRows
+from clworker.core.store.ends import Ends, Held
+from clworker.core.store.prepared import Prepared, PreparedForMany
 from clworker.core.store.queue import Choice, Queue
-from clworker.core.store.rows import PlainText, refusal_of
+from clworker.core.store.rows import refusal_of
 from clworker.core.store.schema import JobsTable, attempts, instances
 
 
@@ -47,14 +48,6 @@ class Exchange:
     """Whether this instance was ended by another, and can claim nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """Where the rows of a claim stand that is proven, and that nobody else changes before the commit."""
-
-    row_id: int
-    attempt_id: int
-
-
 class Claims:
     """The state machine of jobs, over one database."""
 
@@ -76,16 +69,14 @@ class Claims:
         locked = held.order_by(jobs.columns.id + 0).with_for_update(of=jobs.table)
         self._held_of_these = PreparedForMany(locked, attempts.c.job_id, dialect)
         self._held_by = held.where(attempts.c.instance == sa.bindparam("instance"))
+        # A lock that keeps out who would end the instance, and not its heartbeats.
         self._ending = Prepared(
-            # Locked before any job is: whoever ends the instance finds all its claims.
             sa.select(instances.c.ended_at)
             .where(instances.c.instance == sa.bindparam("instance"))
-            .with_for_update(read=True),
+            .with_for_update(read=True, key_share=True),
             dialect,
         )
-        result = jobs.columns[jobs.result_name].type
-        self._end_jobs = PreparedForRows(self._ending_of_jobs, _ending_types(result), dialect)
-        self._end_attempts = PreparedForRows(end_attempts, CLOSING_TYPES, dialect)
+        self._ends = Ends(jobs, dialect)
 
     def claim(self, instance: str, task_types: Sequence[str], limit: int = 1, choose: Choice = len) -> list[Claim]:
         """Claim up to ``limit`` queued jobs of these types, best first; as many as ``choose`` wants of them.
@@ -112,20 +103,37 @@ class Claims:
         concluded for now, which does not hold up the others. Raises StoreUnavailable; then
         nothing has changed.
         """
-        if not settlements and (limit < 1 or not self.any_waiting(task_types)):
+        if not settlements and (limit < 1 or not self._may_find_work(task_types)):
             return Exchange([])
         evidence = Evidence()
         with self._database.write(evidence) as connection:
+            # The instance's row is locked before any job is: whoever ends the instance finds all its claims.
+            waiting = () if settlements else self._queue.first(connection, task_types, limit)
+            if not settlements and not waiting:
+                return Exchange([])
             ending = self._ending.send(connection, instance=instance) if limit > 0 else tuple
             settled = self._settle(connection, settlements, evidence)
-            ended = any(ended_at is not None for (ended_at,) in ending())
-            if limit < 1 or ended:
-                return Exchange(settled, ended=ended)
-            claims = self._queue.take(connection, instance, task_types, limit, choose)
+            ended = False
+            claims: Sequence[Claim] = ()
+            if limit > 0:
+                waiting = waiting or self._queue.first(connection, task_types, limit)
+                chosen = self._queue.choose(connection, task_types, waiting, limit, choose)
+                ended = any(ended_at is not None for (ended_at,) in ending())
+                claims = () if ended else self._queue.take(connection, instance, chosen)
             if claims:
                 first = claims[0]
-                evidence.leave(lambda: sa.select(attempts.c.id).where(is_attempt(first.job_id, first.token)))
-            return Exchange(settled, claims)
+                evidence.leave(
+                    lambda: sa.select(attempts.c.id).where(
+                        is_attempt(first.job_id, first.token), attempts.c.ended_at.is_(None)
+                    ),
+                    lambda: self._row(self._jobs.columns.job_id == first.job_id),
+                )
+            evidence.result = done = Exchange(settled, claims, ended)
+        return done
+
+    def _may_find_work(self, task_types: Sequence[str]) -> bool:
+        """Look first where a transaction that may write keeps everybody else from writing, even if it finds nothing."""
+        return self._database.locks_rows or self.any_waiting(task_types)
 
     def any_waiting(self, task_types: Sequence[str]) -> bool:
         """Tell whether a job of these types is queued, without locking anybody out."""
@@ -186,7 +194,7 @@ class Claims:
     ) -> list[Ending | ClaimLost | StoreUnavailable]:
         held = self._held(connection, [settlement.claim for settlement in settlements])
         results: list[Ending | ClaimLost | StoreUnavailable] = []
-        endings: list[tuple[_Held, Claim, Ending]] = []
+        endings: list[tuple[Held, Claim, Ending]] = []
         for settlement in settlements:
             proven = held.get(settlement.claim.token)
             if proven is None:
@@ -205,42 +213,27 @@ class Claims:
         return results
 
     def _record(
-        self, connection: sa.Connection, endings: Sequence[tuple[_Held, Claim, Ending]], evidence: Evidence
+        self, connection: sa.Connection, endings: Sequence[tuple[Held, Claim, Ending]], evidence: Evidence
     ) -> None:
-        now = now_ms()
         held, _, first = endings[0]
         of_first = (attempts.c.id == held.attempt_id, attempts.c.ended_at.is_not(None))
-        evidence.leave(lambda: sa.select(attempts.c.id).where(*of_first, attempts.c.cause == str(first.cause)))
-        self._end_jobs.send(connection, [_fields_of(held, claim, ending, now) for held, claim, ending in endings])
-        self._end_attempts.send(connection, [closing(held.attempt_id, ending, now) for held, _, ending in endings])
+        evidence.leave(
+            lambda: sa.select(attempts.c.id).where(*of_first, attempts.c.cause == str(first.cause)),
+            lambda: self._row(self._jobs.columns.id == held.row_id),
+        )
+        self._ends.write(connection, endings)
         if any(isinstance(ending, Return) for *_, ending in endings):
             self._database.announce(connection)
 
-    def _ending_of_jobs(self, given: Mapping[str, Any]) -> sa.Update:
-        """Return the update that ends runs of jobs; NULL leaves the progress and the retries as they are."""
-        columns = self._jobs.columns
-        return (
-            self._jobs.table.update()
-            .where(columns.id == given["row_id"])
-            .values(
-                **self._jobs.values(
-                    status=given["new_status"],
-                    progress=sa.func.coalesce(given["new_progress"], columns.progress),
-                    output=given["new_output"],
-                    error_message=given["new_message"],
-                    completed_at=given["new_end"],
-                    retry_count=sa.func.coalesce(given["new_retries"], columns.retry_count),
-                    updated_at=given["now"],
-                )
-            )
-        )
+    def _row(self, which: sa.ColumnElement[bool]) -> sa.Select[Any]:
+        return sa.select(self._jobs.columns.id).where(which)
 
-    def _held(self, connection: sa.Connection, claims: Sequence[Claim]) -> dict[str, _Held]:
+    def _held(self, connection: sa.Connection, claims: Sequence[Claim]) -> dict[str, Held]:
         """Return those of the claims that stand, by their tokens."""
         rows = self._held_of_these.run(connection, [claim.job_id for claim in claims])
-        return {token: _Held(row_id, attempt_id) for token, row_id, attempt_id in rows}
+        return {token: Held(row_id, attempt_id) for token, row_id, attempt_id in rows}
 
-    def _prove(self, connection: sa.Connection, claim: Claim) -> _Held:
+    def _prove(self, connection: sa.Connection, claim: Claim) -> Held:
         held = self._held(connection, [claim]).get(claim.token)
         if held is None:
             raise _loss_of(claim)
@@ -249,41 +242,6 @@ class Claims:
 
 def _loss_of(claim: Claim) -> ClaimLost:
     return ClaimLost(f"the claim on job {claim.job_id} is gone; what this attempt did is not recorded")
-
-
-def _ending_types(result: TypeEngine[Any]) -> dict[str, TypeEngine[Any]]:
-    return {
-        "row_id": sa.BigInteger(),
-        "new_status": sa.String(),
-        "new_progress": sa.Integer(),
-        "new_output": result,
-        "new_message": PlainText(),
-        "new_end": sa.BigInteger(),
-        "new_retries": sa.Integer(),
-        "now": sa.BigInteger(),
-    }
-
-
-def _fields_of(held: _Held, claim: Claim, ending: Ending, now: int) -> dict[str, Any]:
-    fields: dict[str, Any] = {"row_id": held.row_id, "now": now}
-    if isinstance(ending, Return):
-        retries = claim.job.retry_count + 1 if ending.counted else None
-        return fields | {
-            "new_status": str(ComputeJobStatus.QUEUED),
-            "new_progress": 0,
-            "new_output": None,
-            "new_message": None,
-            "new_end": None,
-            "new_retries": retries,
-        }
-    return fields | {
-        "new_status": str(ending.status),
-        "new_progress": 100 if ending.status is ComputeJobStatus.COMPLETED else None,
-        "new_output": ending.output,
-        "new_message": ending.error_message,
-        "new_end": max(now, claim.started_at),
-        "new_retries": None,
-    }
 
 
 def update_held(connection: sa.Connection, jobs: JobsTable, claim: Claim, **fields: Any) -> None:

@@ -31,10 +31,21 @@ class Evidence:
 
     def __init__(self) -> None:
         self._trace: Callable[[], sa.Select[Any]] | None = None
+        self.result: Any = None
+        """What the transaction comes to, for whoever asks once the server is back."""
+        self._locked: Callable[[], sa.Select[Any]] | None = None
 
-    def leave(self, trace: Callable[[], sa.Select[Any]]) -> None:
-        """Note what makes a query that finds something only if this transaction was committed."""
-        self._trace = trace
+    def leave(self, trace: Callable[[], sa.Select[Any]], locked: Callable[[], sa.Select[Any]] | None = None) -> None:
+        """Note what makes a query that finds something only if this transaction was committed.
+
+        ``locked`` makes one for a row that this transaction keeps locked until its end.
+        """
+        self._trace, self._locked = trace, locked
+
+    def wait_for_end(self, connection: sa.Connection) -> None:
+        """Wait until the transaction is over: the server may be committing it yet, and nothing be seen of it."""
+        if self._locked is not None:
+            connection.execute(self._locked().with_for_update()).close()
 
     def stands(self, connection: sa.Connection) -> bool:
         """Look for it, in another transaction."""
@@ -62,9 +73,9 @@ class Database(ABC):
         """Open a transaction that may write; it is committed at the end of the block.
 
         With ``evidence`` an answer to the commit that gets lost is made up for. Raises
-        StoreUnavailable when the database does not answer or cannot be written, Conflict when
-        the same may work at once, DatabaseLost when no waiting helps, and UsageFault for
-        values that it refuses.
+        StoreUnavailable when the database does not answer or cannot be written, InDoubt when
+        it may have been committed all the same, Conflict when the same may work at once,
+        DatabaseLost when no waiting helps, and UsageFault for values that it refuses.
         """
 
     @abstractmethod
@@ -99,6 +110,17 @@ class Database(ABC):
 
 class Conflict(StoreUnavailable):
     """Two transactions were in each other's way, and the database has undone this one."""
+
+
+class InDoubt(StoreUnavailable):
+    """The server went away at a commit, and for so long that nobody knows what became of it."""
+
+    def __init__(self, label: str, evidence: Evidence) -> None:
+        super().__init__(
+            f"database {label}: the connection broke at a commit, and the server has not come back to say "
+            "whether that was made; look before you try again"
+        )
+        self.evidence = evidence
 
 
 class RightMissing(StoreUnavailable):

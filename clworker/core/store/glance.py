@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from clworker.core.environment import database_to_look_into
 from clworker.core.parsing import is_file_database
-from clworker.core.settings import database_to_look_into
 
 _LIMIT = 60
 _LOOKED_AT = 2000

@@ -8,7 +8,9 @@ import sqlalchemy as sa
 
 from clworker.core.clock import now_ms
 from clworker.core.errors import JobNotFound
-from clworker.core.models import Attempt, Cause, ComputeJob, ComputeJobStatus, JobFilter, NewJob
+from clworker.core.models.attempts import Attempt, Cause
+from clworker.core.models.jobs import ComputeJob, ComputeJobStatus, NewJob
+from clworker.core.models.requests import JobFilter
 from clworker.core.store.database import Database, Evidence, again_on_conflict
 from clworker.core.store.rows import distinct, job_of
 from clworker.core.store.schema import FINISHED_STATUSES, JobsTable, attempts, instances
@@ -248,6 +250,9 @@ class Jobs:
 
 def _begins_with(connection: sa.Connection, column: sa.Column[Any], prefix: str) -> list[sa.ColumnElement[bool]]:
     ordered = _by_bytes(connection, column)
+    if connection.dialect.name == "postgresql":
+        return [ordered.startswith(prefix, autoescape=True)]  # not every encoding has a last character
+    # By LIKE, which is deaf to case there, no index would be used.
     return [ordered >= prefix, ordered < prefix + _LAST_CHARACTER]
 
 

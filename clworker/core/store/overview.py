@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from clworker.core.models import ComputeJobStatus
+from clworker.core.models.jobs import ComputeJobStatus
 from clworker.core.store.database import Database
 from clworker.core.store.rows import distinct, whole
 from clworker.core.store.schema import JobsTable

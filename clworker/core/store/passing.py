@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from clworker.core.models import ComputeJobStatus
+from clworker.core.models.jobs import ComputeJobStatus
 from clworker.core.store.claims import Claims
 from clworker.core.store.database import Database
 from clworker.core.store.prepared import Prepared, PreparedForMany

@@ -6,6 +6,7 @@ SQLite's one write lock gives is had by locks on rows (``with_for_update``) unde
 """
 
 import hashlib
+import math
 import select
 import threading
 import time
@@ -16,14 +17,14 @@ from typing import Any
 
 import psycopg
 import sqlalchemy as sa
-from sqlalchemy.pool import NullPool
 
 from clworker.core.errors import StoreUnavailable, UsageFault
-from clworker.core.secrets import masked
+from clworker.core.secrets import masked_url
 from clworker.core.store import pipelines
 from clworker.core.store.announcements import CHANNEL, Announcements
-from clworker.core.store.database import Database, Evidence
+from clworker.core.store.database import Database, Evidence, InDoubt
 from clworker.core.store.pipelines import driver_of
+from clworker.core.store.postgres_connections import PATIENCE, engine_for, patient
 from clworker.core.store.postgres_failures import in_words
 
 MOST_TRANSACTIONS = 2
@@ -32,17 +33,6 @@ MOST_TRANSACTIONS = 2
 _STATEMENT_TIMEOUT = 30.0
 _IDLE_TIMEOUT = 60.0
 """Seconds that a transaction of a frozen process may lock others out."""
-_CONNECTION: dict[str, str | int] = {
-    "application_name": "clworker",
-    "connect_timeout": 5,
-    "keepalives": 1,
-    "keepalives_idle": 10,
-    "keepalives_interval": 3,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 15_000,  # milliseconds within which what was sent has to be acknowledged
-}
-"""How a connection is made, and when it counts as broken; the URL may say otherwise."""
-
 _IDLE = 1.0
 """Seconds after which a connection that was kept is asked whether it still stands, before anything depends on it."""
 _UNSURE = 30.0
@@ -64,8 +54,7 @@ class PostgresDatabase(Database):
 
     def __init__(self, url: str, busy_timeout: float, home: Path) -> None:
         """``busy_timeout`` is in seconds. Nothing is opened before the first transaction."""
-        parsed = sa.make_url(url)
-        self.label = masked(parsed.render_as_string())
+        self.label = masked_url(url)
         self.home = home
         self._busy_timeout = busy_timeout
         self._room = threading.BoundedSemaphore(MOST_TRANSACTIONS)
@@ -73,7 +62,7 @@ class PostgresDatabase(Database):
         limits = _limits(busy_timeout)
         self._to_read = (_BEGIN_READING, _setting(limits))
         self._to_write = (_BEGIN_WRITING, _setting(limits | _BY_INDEX))
-        self.engine = _engine(parsed)
+        self.engine = engine_for(url)
         pipelines.end_for_others(self.engine)
 
     @contextmanager
@@ -96,6 +85,7 @@ class PostgresDatabase(Database):
     def take_time(self, connection: sa.Connection) -> None:
         """Lift the limit on the time of a statement; locks are waited for as long as ever."""
         connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+        patient(connection, math.inf)
 
     def announce(self, connection: sa.Connection) -> None:
         """Notify those who listen, when the transaction is committed."""
@@ -146,8 +136,8 @@ class PostgresDatabase(Database):
                 # The answer is not waited for on a connection that has just proven itself.
                 self._begin(connection, begin, wait=time.monotonic() > used_at + _IDLE or _has_news(connection))
                 return connection
-            except psycopg.OperationalError:
-                if not _is_broken(connection):
+            except psycopg.OperationalError as failure:
+                if _is_verdict(failure):
                     raise
         connection = self.engine.connect()
         self._begin(connection, begin)
@@ -156,11 +146,13 @@ class PostgresDatabase(Database):
     def _begin(self, connection: sa.Connection, begin: Sequence[str], wait: bool = False) -> None:
         try:
             connection.begin()  # does nothing at the server, since the driver is in autocommit mode
+            patient(connection, self._busy_timeout if wait else PATIENCE)
             pipelines.begin(connection)
             for statement in begin:
                 driver_of(connection).execute(statement)
             if wait:
                 pipelines.end(connection)
+                patient(connection, PATIENCE)
                 pipelines.begin(connection)
         except BaseException:
             self._undo(connection)
@@ -169,28 +161,37 @@ class PostgresDatabase(Database):
     def _commit(self, connection: sa.Connection, evidence: Evidence | None) -> None:
         try:
             pipelines.commit(connection)
-        except BaseException:
-            broken = _is_broken(connection)
+        except psycopg.Error as failure:
             _drop(connection)
-            if not broken or evidence is None or not self._stands(evidence):
+            if evidence is None or _is_verdict(failure):
                 raise
+            stands = self._stands(evidence)
+            if stands is None:
+                raise InDoubt(self.label, evidence) from failure
+            if not stands:
+                raise
+        except BaseException:
+            _drop(connection)
+            raise
         else:
             self._keep(connection)
 
     def _keep(self, connection: sa.Connection) -> None:
         self._idle.append((connection, time.monotonic()))
 
-    def _stands(self, evidence: Evidence) -> bool:
-        """Find out whether a commit whose answer was lost has taken place, once the server is back."""
+    def _stands(self, evidence: Evidence) -> bool | None:
+        """Find out whether a commit whose answer was lost has taken place; None when the server is away for long."""
         deadline = time.monotonic() + _UNSURE
         while time.monotonic() < deadline:
             time.sleep(_PAUSE)  # the first one for a commit that is still under way
             try:
                 with self.engine.connect() as connection:
+                    connection.exec_driver_sql(f"SET lock_timeout = '{_UNSURE:g}s'")
+                    evidence.wait_for_end(connection)
                     return evidence.stands(connection)
             except sa.exc.DBAPIError:
                 continue
-        return False
+        return None
 
     def _undo(self, connection: sa.Connection) -> None:
         try:
@@ -217,17 +218,6 @@ class PostgresDatabase(Database):
             raise UsageFault(f"a value cannot be kept in the database: {failure.orig}") from failure
 
 
-def _engine(url: sa.URL) -> sa.Engine:
-    defaults = {name: value for name, value in _CONNECTION.items() if name not in url.query}
-    return sa.create_engine(
-        url.set(drivername="postgresql+psycopg"),
-        hide_parameters=True,
-        poolclass=NullPool,  # we keep connections ourselves
-        use_native_hstore=False,  # which would be asked for at every start
-        connect_args={"autocommit": True, **defaults},
-    )
-
-
 def _limits(busy_timeout: float) -> dict[str, str]:
     limits = {
         "statement_timeout": max(_STATEMENT_TIMEOUT, 2 * busy_timeout),
@@ -247,6 +237,12 @@ def _has_news(connection: sa.Connection) -> bool:
     poll = select.poll()
     poll.register(driver_of(connection).fileno(), select.POLLIN)
     return bool(poll.poll(0))
+
+
+def _is_verdict(failure: psycopg.Error) -> bool:
+    """Tell whether the server has refused something, rather than gone away before it could answer."""
+    state = failure.sqlstate
+    return state is not None and not state.startswith(("08", "57P"))
 
 
 def _is_broken(connection: sa.Connection) -> bool:

@@ -24,24 +24,43 @@ _BY_STATE = {
     "25P03": "this program was held up in the middle of a transaction, and the server has cut the connection",
 }
 
-_BY_WORDS = {
-    "password authentication failed": "correct the user or the password in DATABASE_URL",
+_CORRECT = "correct DATABASE_URL"
+_AGAIN = "try again in a moment"
+_LISTENS = "see whether the server runs and listens there"
+_TLS = "put sslmode=require, or stricter, into DATABASE_URL"
+_ADVICE = {
+    "password authentication failed|SASL authentication failed": "correct the user or the password in DATABASE_URL",
     "no password supplied": "put the password into DATABASE_URL, or into a file .pgpass",
-    "no pg_hba.conf entry": "let this user in from this host, in the server's pg_hba.conf",
-    'role "': "correct the user in DATABASE_URL, or create it (CREATE ROLE)",
-    'database "': "correct the name in DATABASE_URL, or create it (CREATE DATABASE)",
-    "read-write mode during recovery": _BY_STATE["25006"],
-    "too many clients": _BY_STATE["53300"],
-    "connection slots are reserved": _BY_STATE["53300"],
-    "too many connections": _BY_STATE["53300"],
-    "starting up": "try again in a moment",
-    "in recovery mode": "try again in a moment",
-    "Connection refused": "see whether the server runs and listens there",
-    "No such file or directory": "see whether the server runs and listens there",
-    "timeout expired": "see whether the server runs and can be reached from here",
-    "resolve host": "correct the host in DATABASE_URL",
-    "translate host name": "correct the host in DATABASE_URL",
+    "no pg_hba.conf entry .*(no encryption|SSL off)$": f"let this user in, in the server's pg_hba.conf; or {_TLS}",
+    "no pg_hba.conf entry|pg_hba.conf rejects": "let this user in from this host, in the server's pg_hba.conf",
+    'role ".*" does not exist|no such user': "correct the user in DATABASE_URL, or create it (CREATE ROLE)",
+    'role ".*" is not permitted to log in': "give it that right (ALTER ROLE ... LOGIN), or name another user",
+    'database ".*" does not exist|no such database': "correct the name in DATABASE_URL, or create it (CREATE DATABASE)",
+    'permission denied for database "(?P<name>.*)"': "let its owner run GRANT CONNECT ON DATABASE {name} TO this user",
+    'too many connections for (?P<what>role|database) "(?P<name>.*)"': (
+        "raise its limit (ALTER {what} {name} CONNECTION LIMIT ...), or use fewer workers"
+    ),
+    "read-write mode during recovery|session is read-only|server is in hot standby": _BY_STATE["25006"],
+    "too many clients|connection slots are reserved|too many connections": _BY_STATE["53300"],
+    "no more connections allowed": "the pooler has too many clients; raise its max_client_conn, or use fewer workers",
+    "query_wait_timeout": "the pooler has too few connections to the server for its clients; raise its pool_size",
+    "unsupported startup parameter": "let the pooler pass over it (ignore_startup_parameters), or leave it out",
+    "starting up|shutting down|in recovery mode|not (yet )?accepting connections": _AGAIN,
+    "session is not read-only|not in hot standby": "leave target_session_attrs out, or let it be read-write",
+    "Connection refused|No such file or directory": _LISTENS,
+    "timeout expired|no answer within": "see whether the server runs and can be reached from here",
+    "resolve host|translate host name": "correct the host in DATABASE_URL",
+    "does not support SSL": "let the server offer TLS (ssl = on), or change sslmode in DATABASE_URL",
+    "root certificate file|certificate verify failed": "name the file of its CA's certificate (sslrootcert=...)",
+    "does not match host name": "connect under a name that its certificate bears, or let it have one with this name",
+    "connection requires a valid client certificate": "name one and its key (sslcert=..., sslkey=...)",
+    'definition of service ".*" not found|service file': "correct the service in DATABASE_URL, or its file",
+    "unrecognized configuration parameter|invalid value for parameter": "correct the options in DATABASE_URL",
 }
+"""What to do, by what the server or libpq says: the first that is found counts."""
+
+_MISTAKES = "invalid (connection option|URI|.* value)|bad value for|conflicting|could not match"
+"""What libpq says of parameters that can never be right."""
 
 
 def in_words(failure: Any, label: str) -> ClworkerError:
@@ -54,14 +73,21 @@ def in_words(failure: Any, label: str) -> ClworkerError:
         return UsageFault(f"database {label} refuses the row: {reason}")
     if state[:2] in _DATA or type(failure).__name__ == "DataError":
         return UsageFault(f"a value cannot be kept in the database: {reason}")
-    if "invalid connection option" in reason or "invalid URI" in reason:
-        return UsageFault(f"database {label}: {reason}; correct DATABASE_URL")
+    if not state and re.match(_MISTAKES, reason):
+        return UsageFault(f"database {label}: {reason}; {_CORRECT}")
     if state == "42501":
         return RightMissing(f"database {label}: {reason}; {_grant(reason)}")
     if state in _BY_STATE:
         return StoreUnavailable(f"database {label}: {_BY_STATE[state]}")
-    advice = next((advice for words, advice in _BY_WORDS.items() if words in reason), None)
-    return StoreUnavailable(f"database {label}: {reason}" + (f"; {advice}" if advice else ""))
+    return StoreUnavailable(f"database {label}: {_advised(reason)}")
+
+
+def _advised(reason: str) -> str:
+    for words, advice in _ADVICE.items():
+        if match := re.search(words, reason):
+            whole = advice in _BY_STATE.values()
+            return advice if whole else f"{reason}; {advice.format(**match.groupdict())}"
+    return reason
 
 
 def _grant(reason: str) -> str:

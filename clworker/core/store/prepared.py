@@ -143,7 +143,7 @@ class PreparedForRows:
             translated = [{name: self._translated(name, value) for name, value in row.items()} for row in rows]
         except (TypeError, ValueError) as failure:
             raise UsageFault(f"a value cannot be kept in the database: {failure}") from failure
-        self._change.send(connection, **{_ROWS: json.dumps(translated)})
+        self._change.send(connection, **{_ROWS: json.dumps(translated, ensure_ascii=False)})
 
     def _translated(self, name: str, value: Any) -> Any:
         return self._translations[name](value) if name in self._translations else value

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from clworker.core.models import PurgeFilter
+from clworker.core.models.requests import PurgeFilter
 from clworker.core.store.database import Database, again_on_conflict
 from clworker.core.store.schema import JobsTable, attempts, purged
 

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
 from clworker.core.clock import now_ms
-from clworker.core.models import Cause, Claim, ComputeJob, ComputeJobStatus
+from clworker.core.models.attempts import Cause, Claim
+from clworker.core.models.jobs import ComputeJob, ComputeJobStatus
 from clworker.core.store.prepared import Prepared, PreparedForMany, PreparedForRows, Rows
 from clworker.core.store.rows import LARGEST_WHOLE, job_of
 from clworker.core.store.schema import JobsTable, attempts
@@ -21,7 +22,7 @@ _FARTHEST = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class Waiting:
     """A queued job, by the number of its row and by its id exactly as it stands there."""
 
     row_id: int
@@ -31,6 +32,14 @@ class _Found:
     @property
     def place(self) -> tuple[int, int, int]:
         return (-(self.job.priority or 0), self.job.created_at, self.row_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Jobs that nobody else can claim before the transaction's end, and where to read of earlier attempts at them."""
+
+    jobs: Sequence[Waiting]
+    older: Sequence[Rows]
 
 
 _TAKEN: dict[str, TypeEngine[Any]] = {
@@ -81,53 +90,63 @@ class Queue:
 
     def is_empty(self, connection: sa.Connection, task_types: Iterable[str]) -> bool:
         """Tell whether no job of these types waits."""
-        return not self._next(connection, task_types, 1)
+        return not self.first(connection, task_types, 1)
 
-    def take(
-        self, connection: sa.Connection, instance: str, task_types: Sequence[str], limit: int, choose: Choice
-    ) -> list[Claim]:
-        """Claim the best jobs for an instance: as many as it chooses of up to ``limit``."""
-        taken: list[_Found] = []
+    def choose(
+        self,
+        connection: sa.Connection,
+        task_types: Sequence[str],
+        waiting: Sequence[Waiting],
+        limit: int,
+        choose: Choice,
+    ) -> Chosen:
+        """Keep the best jobs from others: as many as are chosen of the ``first`` that wait, up to ``limit``."""
+        chosen: list[Waiting] = []
         older: list[Rows] = []
         seen: set[int] = set()
         ahead = limit
-        while found := self._next(connection, task_types, ahead, seen):
-            named = [each for each in found if self._has_name(connection, each)]
+        while waiting:
+            named = [each for each in waiting if self._has_name(connection, each)]
             if named:
-                wanted = choose([each.job for each in (*taken, *named)][:limit]) - len(taken)
+                wanted = choose([each.job for each in (*chosen, *named)][:limit]) - len(chosen)
                 if wanted < 1:
                     break
                 candidates = named if self._locks_rows else named[:wanted]
                 older.append(self._older.send(connection, [each.job.job_id for each in candidates]))
                 locked = self._lock(connection, candidates, wanted)
-                taken += locked
+                chosen += locked
                 if len(locked) == wanted:
                     break
             # What others are claiming now still seems to wait: look beyond it.
-            seen.update(each.row_id for each in found)
+            seen.update(each.row_id for each in waiting)
             ahead = min(2 * ahead, _FARTHEST)
-        if len(taken) > 1 and seen:  # others than the choice was made of
-            taken = taken[: choose([each.job for each in taken])]
-        return self._open_attempts(connection, instance, taken, older) if taken else []
+            waiting = self.first(connection, task_types, ahead, seen)
+        if len(chosen) > 1 and seen:  # others than the choice was made of
+            chosen = chosen[: choose([each.job for each in chosen])]
+        return Chosen(chosen, older)
 
-    def _next(
+    def take(self, connection: sa.Connection, instance: str, chosen: Chosen) -> list[Claim]:
+        """Claim what was chosen for an instance."""
+        return self._open_attempts(connection, instance, chosen) if chosen.jobs else []
+
+    def first(
         self, connection: sa.Connection, task_types: Iterable[str], limit: int, seen: Collection[int] = ()
-    ) -> list[_Found]:
+    ) -> list[Waiting]:
         """Return the first jobs of those that wait and were not ``seen`` yet."""
         wanted = list(dict.fromkeys(task_types))
         if not wanted:
             return []
         values = {f"task_type_{number}": task_type for number, task_type in enumerate(wanted)}
         rows = self._probe(len(wanted)).run(connection, **values, limit=limit + len(seen))
-        found = [_Found(row[0], row[1], job_of(row)) for row in rows if row[0] not in seen]
+        found = [Waiting(row[0], row[1], job_of(row)) for row in rows if row[0] not in seen]
         return sorted(found, key=lambda each: each.place)[:limit]
 
-    def _lock(self, connection: sa.Connection, waiting: Sequence[_Found], wanted: int) -> Sequence[_Found]:
+    def _lock(self, connection: sa.Connection, waiting: Sequence[Waiting], wanted: int) -> Sequence[Waiting]:
         """Keep others from the first ``wanted`` of these that nobody is claiming now, and read them again."""
         if not self._locks_rows:
             return waiting
         rows = self._locked.run(connection, [each.row_id for each in waiting], limit=wanted)
-        return [_Found(row[0], row[1], job_of(row)) for row in rows]
+        return [Waiting(row[0], row[1], job_of(row)) for row in rows]
 
     def _probe(self, types: int) -> Prepared:
         """Return the query for the first jobs of so many task types: one look into the index for each."""
@@ -148,7 +167,7 @@ class Queue:
             self._probes[types] = Prepared(sa.union_all(*map(sa.select, each)), self._dialect)
         return self._probes[types]
 
-    def _has_name(self, connection: sa.Connection, found: _Found) -> bool:
+    def _has_name(self, connection: sa.Connection, found: Waiting) -> bool:
         """Tell whether the job can be found by the id that we read; one that cannot ends in ``error``."""
         if isinstance(found.name, str):
             # What is no UTF-8 was read with replacement characters, which are no longer what stands there.
@@ -163,17 +182,15 @@ class Queue:
     def _row_of(self, connection: sa.Connection, name: str) -> Any:
         return connection.scalar(self._jobs.with_id(name).with_only_columns(self._jobs.columns.id))
 
-    def _open_attempts(
-        self, connection: sa.Connection, instance: str, chosen: Sequence[_Found], older: Iterable[Rows]
-    ) -> list[Claim]:
+    def _open_attempts(self, connection: sa.Connection, instance: str, chosen: Chosen) -> list[Claim]:
         now = now_ms()
-        tokens = self._end_older_attempts(connection, {each.job.job_id for each in chosen}, older, now)
-        claims = [self._claim(each.job, now, tuple(tokens.get(each.job.job_id, ()))) for each in chosen]
+        tokens = self._end_older_attempts(connection, chosen, now)
+        claims = [self._claim(each.job, now, tuple(tokens.get(each.job.job_id, ()))) for each in chosen.jobs]
         self._take.send(
             connection,
             [
                 {"row_id": each.row_id, "witness": claim.started_at, "now": now}
-                for each, claim in zip(chosen, claims, strict=True)
+                for each, claim in zip(chosen.jobs, claims, strict=True)
             ],
         )
         self._open.send(
@@ -203,12 +220,11 @@ class Queue:
         )
         return self._jobs.table.update().where(self._jobs.columns.id == given["row_id"]).values(**values)
 
-    def _end_older_attempts(
-        self, connection: sa.Connection, job_ids: Collection[str], older: Iterable[Rows], now: int
-    ) -> dict[str, list[str]]:
+    def _end_older_attempts(self, connection: sa.Connection, chosen: Chosen, now: int) -> dict[str, list[str]]:
         """Close what is still open of earlier attempts at these jobs; return the tokens of all, by job."""
+        job_ids = {each.job.job_id for each in chosen.jobs}
         tokens: dict[str, list[str]] = {}
-        found = (row for rows in older for row in rows() if row[0] in job_ids)
+        found = (row for rows in chosen.older for row in rows() if row[0] in job_ids)
         for job_id, token, ended_at, _ in sorted(found, key=_number):
             tokens.setdefault(job_id, []).append(token)
             if ended_at is None:

@@ -5,7 +5,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from clworker.core.clock import now_ms
-from clworker.core.models import Cause, Claim, ComputeJob, ComputeJobStatus
+from clworker.core.models.attempts import Cause, Claim
+from clworker.core.models.jobs import ComputeJob, ComputeJobStatus
 from clworker.core.store.attempts import close_attempt, close_attempts
 from clworker.core.store.claims import update_held
 from clworker.core.store.database import Database, again_on_conflict

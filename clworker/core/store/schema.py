@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy.schema import CreateIndex
 
 from clworker.core.errors import SchemaMismatch
-from clworker.core.models import ComputeJob, ComputeJobStatus
+from clworker.core.models.jobs import ComputeJob, ComputeJobStatus
 from clworker.core.store.database import Database, RightMissing
-from clworker.core.store.rows import PlainText, json_type, readable
+from clworker.core.store.rows import PlainText, json_type, plain_text, readable
 
 _log = logging.getLogger("clworker.store")
 
@@ -80,6 +80,7 @@ purged = sa.Table(
 )
 
 QUEUE_INDEX = "clworker_jobs_queue"
+_FINISHED_INDEX = "clworker_jobs_finished"
 FINISHED_STATUSES = (str(ComputeJobStatus.COMPLETED), str(ComputeJobStatus.ERROR))
 _FINISHED = "status IN ('completed', 'error')"
 """What the index of finished jobs is limited to; a query has to say it in the same words to use it."""
@@ -209,9 +210,15 @@ def _create(database: Database, index: sa.Index) -> None:
 
 def find_jobs(connection: sa.Connection, label: str) -> JobsTable | None:
     """Return the ``jobs`` table, whether or not our own are there. Raises SchemaMismatch."""
-    present = set(sa.inspect(connection).get_table_names())
+    inspected = sa.inspect(connection)
+    present = set(inspected.get_table_names())
     if schema_versions.name in present:
         _check_version(connection)
+    if "jobs" not in present and inspected.has_table("jobs"):
+        raise SchemaMismatch(
+            f"database {label}: its jobs is a view or a foreign table, in which rows cannot be locked and indexed; "
+            "name the database that holds the table itself"
+        )
     return _bound_jobs(connection, label) if "jobs" in present else None
 
 
@@ -256,9 +263,15 @@ def _bound_jobs(connection: sa.Connection, label: str) -> JobsTable:
     for column in _CURRENT.columns:
         name = result_name if column.name == "output" else column.name
         if name in present:
-            kind = json_type(connection.dialect, present[name]) if isinstance(column.type, sa.JSON) else column.type
-            columns.append(sa.Column(name, kind, primary_key=column.primary_key))
+            columns.append(sa.Column(name, _kind(connection, column, present[name]), primary_key=column.primary_key))
     return JobsTable(sa.Table("jobs", sa.MetaData(), *columns), result_name)
+
+
+def _kind(connection: sa.Connection, column: sa.Column[Any], found: Any) -> Any:
+    """Return how values go into a column of ``jobs``, by the type and the encoding that it has in this database."""
+    if isinstance(column.type, sa.JSON):
+        return json_type(connection.dialect, found)
+    return plain_text(connection) if isinstance(column.type, PlainText) else column.type
 
 
 def _queue_index(jobs: JobsTable) -> sa.Index:
@@ -275,7 +288,7 @@ def _finished_index(jobs: JobsTable) -> sa.Index:
     # Counts a million rows in a tenth of a second; limited, so that inserts and claims never touch it.
     columns = jobs.columns
     return sa.Index(
-        "clworker_jobs_finished",
+        _FINISHED_INDEX,
         columns.status,
         columns.task_type,
         columns.created_at,
@@ -283,5 +296,10 @@ def _finished_index(jobs: JobsTable) -> sa.Index:
     )
 
 
-def _index_names(connection: sa.Connection) -> set[str | None]:
-    return {index["name"] for index in sa.inspect(connection).get_indexes("jobs")}
+def missing_indexes(connection: sa.Connection) -> list[str]:
+    """Return which of our indexes on ``jobs``, which is there, are missing."""
+    return sorted({QUEUE_INDEX, _FINISHED_INDEX} - _index_names(connection))
+
+
+def _index_names(connection: sa.Connection) -> set[str]:
+    return {index["name"] for index in sa.inspect(connection).get_indexes("jobs") if index["name"]}

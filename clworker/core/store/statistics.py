@@ -12,7 +12,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from clworker.core.models import ComputeJobStatus, TaskStatistics
+from clworker.core.models.jobs import ComputeJobStatus
+from clworker.core.models.reports import TaskStatistics
 from clworker.core.store.database import Database
 from clworker.core.store.rows import distinct, whole
 from clworker.core.store.schema import FINISHED_STATUSES, QUEUE_INDEX, JobsTable

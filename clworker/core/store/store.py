@@ -5,11 +5,11 @@ from pathlib import Path
 from clworker.core.store.care import Care
 from clworker.core.store.changes import Changes
 from clworker.core.store.database import BUSY_TIMEOUT
+from clworker.core.store.doubts import CertainClaims
 from clworker.core.store.instances import Instances
 from clworker.core.store.jobs import Jobs
 from clworker.core.store.opening import open_database
 from clworker.core.store.overview import Overviews
-from clworker.core.store.passing import PassingClaims
 from clworker.core.store.purges import Purges
 from clworker.core.store.rescues import Rescues
 from clworker.core.store.schema import open_schema
@@ -33,7 +33,7 @@ class Store:
             self.database.close()
             raise
         self.jobs = Jobs(self.database, table)
-        self.claims = PassingClaims(self.database, table)
+        self.claims = CertainClaims(self.database, table)
         self.rescues = Rescues(self.database, table)
         self.care = Care(self.database, table)
         self.purges = Purges(self.database, table)

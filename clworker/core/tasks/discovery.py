@@ -15,10 +15,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
+from clworker.core.environment import environment_of_children
 from clworker.core.errors import ParamsRefused, PluginHostFailed
 from clworker.core.frames import Channel, Message
-from clworker.core.models import signal_name
-from clworker.core.settings import environment_of_children
+from clworker.core.models.attempts import signal_name
 from clworker.core.tasks.output import OutputTap
 
 _EXIT_TIMEOUT = 2.0

@@ -15,7 +15,7 @@ from typing import Any
 from cl_ml_tools import BaseJobParams, ComputeModule, Job
 from cl_ml_tools.worker import Worker
 
-from clworker.core.models import LARGEST_JSON
+from clworker.core.models.jobs import LARGEST_JSON
 from clworker.core.tasks.loop import JobLoop
 from clworker.core.tasks.messages import describe_exception, one_line, safe_str, shortened
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from clworker.core.models import JobFilter
+from clworker.core.models.requests import JobFilter
 from clworker.core.store.store import Store
 from clworker.core.store.transfers import Leaving
 from clworker.core.transfer.lines import check, fields_of

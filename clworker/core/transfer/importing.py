@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from clworker.core.errors import ImportRefused
-from clworker.core.models import ComputeJob, ComputeJobStatus, ImportReport
+from clworker.core.models.jobs import ComputeJob, ComputeJobStatus
+from clworker.core.models.reports import ImportReport
 from clworker.core.presence.messages import JobEvent
 from clworker.core.presence.port import Broadcaster
 from clworker.core.store.store import Store

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from clworker.core.models import LARGEST_JSON, ComputeJob, ComputeJobStatus
+from clworker.core.models.jobs import LARGEST_JSON, ComputeJob, ComputeJobStatus
 from clworker.core.store.rows import LARGEST_WHOLE, is_too_deep
 
 LONGEST_LINE = 16 << 20

@@ -7,7 +7,8 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from clworker import __version__
-from clworker.core.models import Cause, Claim, ComputeJobStatus, Outcome
+from clworker.core.models.attempts import Cause, Claim, Outcome
+from clworker.core.models.jobs import ComputeJobStatus
 from clworker.core.web.history import History
 from clworker.core.web.messages import Response
 from clworker.core.web.snapshot import Snapshot

@@ -10,7 +10,8 @@ import structlog
 
 from clworker.core.errors import ClaimLost, DatabaseTrouble, PathRefused, StoreUnavailable
 from clworker.core.frames import Message
-from clworker.core.models import Cause, Claim, ComputeJob, ComputeJobStatus, Death, Ending, Outcome, Return
+from clworker.core.models.attempts import Cause, Claim, Death, Ending, Outcome, Return
+from clworker.core.models.jobs import ComputeJob, ComputeJobStatus
 from clworker.core.presence.messages import JobEvent
 from clworker.core.presence.port import Broadcaster
 from clworker.core.settings import Settings

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from clworker.core.frames import Message, body_of
-from clworker.core.models import Claim, Death
+from clworker.core.models.attempts import Claim, Death
 from clworker.core.worker.desk import Desk
 from clworker.core.worker.execution import Execution, Surroundings
 from clworker.core.worker.lookahead import LookAhead

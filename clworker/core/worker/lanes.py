@@ -9,7 +9,8 @@ from itertools import zip_longest
 import structlog
 
 from clworker.core.errors import StoreUnavailable
-from clworker.core.models import Claim, ComputeJob
+from clworker.core.models.attempts import Claim
+from clworker.core.models.jobs import ComputeJob
 from clworker.core.store.queue import Choice
 from clworker.core.worker.desk import Desk
 from clworker.core.worker.execution import Surroundings

@@ -4,7 +4,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-from clworker.core.models import Cause
+from clworker.core.models.attempts import Cause
 from clworker.core.worker.slots import resident_kib
 
 _LOOK_EVERY = 0.05

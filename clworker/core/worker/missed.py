@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 
 from clworker.core.errors import StoreUnavailable
-from clworker.core.models import Claim
+from clworker.core.models.attempts import Claim
 from clworker.core.store.store import Store
 from clworker.core.worker.confinement import sees_input
 from clworker.core.worker.ledger import Ledger

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import structlog
 
 from clworker.core.errors import NameTaken
-from clworker.core.models import ComputeJob, WorkerRecord
+from clworker.core.models.jobs import ComputeJob
+from clworker.core.models.workers import WorkerRecord
 from clworker.core.store.identity import Instance, LockFile
 from clworker.core.store.store import Store
 from clworker.core.worker.ledger import Ledger

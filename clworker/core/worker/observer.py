@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from clworker.core.models import Cause, Claim, Outcome
+from clworker.core.models.attempts import Cause, Claim, Outcome
 
 
 class Observer(Protocol):

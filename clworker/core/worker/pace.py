@@ -8,7 +8,7 @@ numbers, and none of them waits long.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clworker.core.models import ComputeJob
+from clworker.core.models.jobs import ComputeJob
 
 QUICK = 0.005
 """Seconds that a job of a task takes on average, below which a slot may hold several."""

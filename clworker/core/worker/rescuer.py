@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import structlog
 
 from clworker.core.errors import DatabaseTrouble
-from clworker.core.models import WorkerRecord
+from clworker.core.models.workers import WorkerRecord
 from clworker.core.presence.broadcaster import PATIENCE
 from clworker.core.store.identity import Role, is_dead, remove
 from clworker.core.store.instances import Registered

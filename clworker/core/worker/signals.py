@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from clworker.core.errors import Interrupted
-from clworker.core.models import signal_name
+from clworker.core.models.attempts import signal_name
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 

@@ -12,7 +12,7 @@ import structlog
 
 from clworker.core.errors import ClworkerError, PluginHostFailed
 from clworker.core.frames import Decoder, Message, framed
-from clworker.core.models import Death
+from clworker.core.models.attempts import Death
 from clworker.core.settings import Settings
 from clworker.core.tasks.discovery import Discovery, PluginHost, TaskState, discover
 from clworker.core.tasks.output import OutputTap

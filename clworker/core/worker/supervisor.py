@@ -16,7 +16,8 @@ from clworker.core.errors import (
     StagingFailed,
     StoreUnavailable,
 )
-from clworker.core.models import ComputeJob, signal_name
+from clworker.core.models.attempts import signal_name
+from clworker.core.models.jobs import ComputeJob
 from clworker.core.presence.messages import announces_queued
 from clworker.core.presence.port import Presence
 from clworker.core.store.changes import Changes
@@ -86,6 +87,7 @@ class ComputeWorker:
 
     async def __aexit__(self, *_failure: object) -> None:
         """Note the end of this instance, unless something of it is left for a rescuer."""
+        await self._membership.close()
         if self._may_still_be_seen:
             return  # registered and dead: whoever sees that will remove the message once the broker is back
         try:

@@ -8,7 +8,7 @@ itself have renewed, and on time, all the while: one that was late begins to wat
 import time
 from collections.abc import Callable, Iterable
 
-from clworker.core.models import WorkerRecord
+from clworker.core.models.workers import WorkerRecord
 
 HEARTBEATS = 3
 """So many of its heartbeats a worker may miss."""

@@ -9,7 +9,7 @@ import pytest
 
 from clworker.cli.lazy import LazyGroup
 from clworker.cli.options import STATUSES
-from clworker.core.models import ComputeJobStatus
+from clworker.core.models.jobs import ComputeJobStatus
 from clworker.core.store.identity import Instance, LockFile, Role
 from clworker.core.store.store import Store
 from tests.support import databases

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from clworker.core.environment import load_broker_settings
 from clworker.core.presence import link as link_module
 from clworker.core.presence.link import MAX_WAITING, MqttLink
 from clworker.core.presence.port import Presence
-from clworker.core.settings import load_broker_settings
 from tests.support.broker import NOT_AUTHORIZED, Broker, free_port, mute_server
 from tests.support.waiting import wait_until
 from tests.support.watcher import CAPABILITY_TOPIC, Watcher, standing

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clworker.core.models import ComputeJobStatus
+from clworker.core.models.jobs import ComputeJobStatus
 from clworker.core.presence.messages import Capability, JobEvent, announces_queued
 from tests.support.workers import capability
 

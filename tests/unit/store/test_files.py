@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from clworker.core.errors import DatabaseLost, StoreUnavailable
-from clworker.core.models import NewJob
+from clworker.core.models.jobs import NewJob
 from clworker.core.store.store import Store
 from tests.support import databases
 from tests.support.neighbour import neighbour

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clworker.core.settings import load_settings
+from clworker.core.environment import load_settings
 from clworker.core.web import health, pulse
 from clworker.core.web.listener import listen, url_of
 from clworker.core.web.service import WebService

@@ -17,7 +17,8 @@ from unittest.mock import patch
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from clworker.core.models import Cause, Claim, ComputeJobStatus, Outcome
+from clworker.core.models.attempts import Cause, Claim, Outcome
+from clworker.core.models.jobs import ComputeJobStatus
 from clworker.core.presence.broadcaster import NoopBroadcaster
 from clworker.core.presence.port import Standing
 from clworker.core.store.overview import Overview

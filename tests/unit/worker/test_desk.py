@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from clworker.core.errors import ClaimLost, DatabaseLost, StoreUnavailable
-from clworker.core.models import Cause, Claim, Ending, Outcome, Return
+from clworker.core.models.attempts import Cause, Claim, Ending, Outcome, Return
 from clworker.core.store.claims import Settlement
 from clworker.core.store.store import Store
 from clworker.core.worker import desk

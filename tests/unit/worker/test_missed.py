@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from clworker.core.models import Claim
+from clworker.core.models.attempts import Claim
 from clworker.core.store.store import Store
 from clworker.core.worker import missed
 from clworker.core.worker.ledger import Ledger

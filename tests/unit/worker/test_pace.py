@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clworker.core.models import ComputeJob
+from clworker.core.models.jobs import ComputeJob
 from clworker.core.worker.pace import LONGEST_WAIT, MOST_HELD, Load, Pace, share_out
 
 SECONDS = {"instant": 0.0001, "quick": 0.004, "slow": 1.0}

@@ -8,9 +8,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from clworker.core.environment import load_settings
 from clworker.core.frames import encode
-from clworker.core.models import Death
-from clworker.core.settings import load_settings
+from clworker.core.models.attempts import Death
 from clworker.core.worker.pool import SlotPool
 from clworker.core.worker.slots import Slot
 

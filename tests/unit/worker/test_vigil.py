@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clworker.core.models import WorkerRecord
+from clworker.core.models.workers import WorkerRecord
 from clworker.core.worker.vigil import Vigil
 
 INTERVAL = 10.0

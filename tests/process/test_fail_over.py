@@ -1,0 +1,139 @@
+"""Workers whose database server dies, is followed by its replica, or is cut off from them under load."""
+
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.support import databases
+from tests.support.plugins import PluginFolder
+from tests.support.postgres import Place, Server
+from tests.support.program import Program
+from tests.support.proxy import proxy
+from tests.support.waiting import wait_until
+from tests.support.worker import StartWorker, Worker, wait_for_jobs
+
+LEAVES_A_LINE = """
+with open(params.path, "a") as file:
+    file.write("x")
+return {"status": "ok"}
+"""
+
+
+class Load:
+    """Jobs that each leave a line in a file of their own, so that what runs twice can be seen."""
+
+    def __init__(self, place: Place, plugins: PluginFolder, folder: Path) -> None:
+        self.place = place
+        self.jobs: list[str] = []
+        self._folder = folder
+        folder.mkdir()
+        plugins.install_plain("line", LEAVES_A_LINE, path="str")
+
+    def add(self, number: int) -> None:
+        """Queue so many jobs more."""
+        jobs = [f"job-{each}" for each in range(len(self.jobs), len(self.jobs) + number)]
+        rows = [{"job_id": name, "task_type": "line", "params": {"path": str(self._folder / name)}} for name in jobs]
+        databases.insert(self.place, rows)
+        self.jobs += jobs
+
+    def wait_for(self, number: int) -> None:
+        """Wait until so many jobs have run."""
+        wait_until(lambda: len(list(self._folder.iterdir())) >= number, f"{number} jobs have run", 60)
+
+    def check(self, workers: Sequence[Worker]) -> None:
+        """See that every job comes to its end, and was run once; stop the workers."""
+        self.wait_for(len(self.jobs))
+        rows = wait_for_jobs(self.place, *self.jobs)
+        assert [row["job_id"] for row in rows if row["retry_count"]] == []
+        for worker in workers:
+            assert worker.stop().code == 0
+            assert not worker.logged("internal error")
+        assert {len((self._folder / name).read_text()) for name in self.jobs} == {1}
+        assert databases.rows(self.place, "SELECT * FROM clworker_attempts WHERE ended_at IS NULL") == []
+        query = "SELECT count(*) AS count FROM clworker_attempts WHERE cause = 'completed'"
+        assert databases.rows(self.place, query)[0]["count"] == len(self.jobs)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A server that the test may stop."""
+    made = Server()
+    yield made.start()
+    made.remove()
+
+
+@pytest.fixture
+def replica(server: Server) -> Iterator[Server]:
+    """A replica of it, for which each commit waits."""
+    made = Server(server)
+    try:
+        made.start()
+        server.wait_for_copies()
+        yield made
+    finally:
+        made.remove()
+
+
+def made_place(server: Server, program: Program, url: str | None = None) -> Place:
+    """Make the database ``media``, and have the program use it."""
+    server.execute("CREATE DATABASE media")
+    place = Place(url or server.url("media"), program.server_dir / "media_store.db")
+    databases.create(place, "current")
+    program.environ["DATABASE_URL"] = place.url
+    return place
+
+
+def test_a_replica_takes_over_from_a_server_that_dies_under_load(
+    server: Server, replica: Server, start_worker: StartWorker, program: Program, plugins: PluginFolder, tmp_path: Path
+) -> None:
+    """The URL names both. First the replica is named alone, by mistake: each command says so in one line."""
+    both = f"postgresql://postgres@127.0.0.1:{replica.port},127.0.0.1:{server.port}/media"
+    place = made_place(server, program, both)
+    load = Load(Place(server.url("media"), place.home), plugins, tmp_path / "lines")
+    load.add(1)
+    alone = replica.url("media")
+    advice = "name the primary server in DATABASE_URL"
+    told = f"database {alone}: is read-only: a replica, perhaps after a fail-over; {advice}"
+    for command in (["run"], ["once"], ["jobs"], ["jobs", "submit", "line", "-p", "path=/tmp/x"]):
+        result = program.run(*command, DATABASE_URL=alone)
+        assert (result.code, result.errors) == (69, [told]), command
+    checks = {check["name"]: check for check in program.run("doctor", "-f", "json", DATABASE_URL=alone).json}
+    assert (checks["claim"]["state"], checks["claim"]["advice"]) == (
+        "failed",
+        "name the primary server in DATABASE_URL",
+    )
+
+    workers = [start_worker("-w", name, "-c", "2", "--poll-interval", "1") for name in ("ann", "bob")]
+    assert program.ok("jobs", "-f", "json", DATABASE_URL=alone).json  # once the tables are there
+    load.add(500)
+    load.wait_for(100)
+    server.stop(signal.SIGQUIT)
+    replica.promote()
+    for worker in workers:
+        worker.wait_for("database is back")
+    load.place = Place(alone, place.home)
+    load.check(workers)
+
+
+def test_nothing_is_lost_when_connections_break_at_their_commits(
+    server: Server, start_worker: StartWorker, program: Program, plugins: PluginFolder, tmp_path: Path
+) -> None:
+    """Every fifth answer to a COMMIT gets lost; a backend is killed, and all connections are reset."""
+    place = made_place(server, program)
+    load = Load(place, plugins, tmp_path / "lines")
+    with proxy(server.port) as between:
+        program.environ["DATABASE_URL"] = f"postgresql://postgres@127.0.0.1:{between.port}/media"
+        workers = [start_worker("-w", name, "-c", "2", "--poll-interval", "1") for name in ("ann", "bob")]
+        between.lose_answers(5)
+        load.add(400)
+        load.wait_for(60)
+        (pid, *_), *_ = server.asked("SELECT pid FROM pg_stat_activity WHERE application_name = 'clworker'")
+        os.kill(pid, signal.SIGKILL)
+        server.wait()
+        load.wait_for(150)
+        between.reset()
+        load.check(workers)
+        assert between.lost > 10
