@@ -1,6 +1,7 @@
 """What one PostgreSQL carries: what claims, heartbeats and idle workers cost it, and where it breaks first."""
 
 import shutil
+from collections.abc import Mapping
 
 from benchmarks.capacity.fan_out import heard_by
 from benchmarks.capacity.load import Carried, Load, carry
@@ -12,7 +13,7 @@ from benchmarks.server_deployment import ServerDeployment
 NAME = "capacity"
 
 _ALONE = 8
-"""Connections for what is measured alone: enough to keep the server busy."""
+"""Connections for what is measured alone: enough to keep the server busy. One of the plan's ``claimers``."""
 _GROUP = 8
 """Jobs that a worker claims and settles at once, at most."""
 _QUEUED = 25_000
@@ -37,12 +38,11 @@ class Capacity:
         beat = self._carried("heartbeats", plural(_ALONE, "connection"), Load("beat", _ALONE))
         claims = {workers: self._claims(workers) for workers in self._plan.claimers}
         grouped = self._claims(_ALONE, _GROUP)
-        self._claims_beside_heartbeats()
+        self._claims_beside_heartbeats(claims, beat)
         surveys = {registered: self._survey(registered) for registered in self._plan.registered}
         queued = self._inserts()
         self._fan_out()
-        single = claims[min(claims, key=lambda workers: abs(workers - _ALONE))]
-        costs = Costs.of(single.cost, grouped.cost, beat.cost, look.cost, queued.cost, surveys)
+        costs = Costs.of(claims[_ALONE].cost, grouped.cost, beat.cost, look.cost, queued.cost, surveys)
         self._deployment.register(0)
         for workers in self._plan.idle_workers:
             self._idle(workers, costs)
@@ -53,11 +53,16 @@ class Capacity:
         case = f"{plural(workers, 'connection')}, {plural(group, 'job')} at a time"
         return self._carried("claim and settle", case, Load("exchange", workers, group))
 
-    def _claims_beside_heartbeats(self) -> None:
+    def _claims_beside_heartbeats(self, claims: Mapping[int, Carried], beat: Carried) -> None:
+        """See whether two units that were measured alone add up when they meet."""
         self._deployment.refill(_QUEUED)
         carried = self._carry(Load("exchange", _ALONE), Load("beat", _ALONE))
         beats = carried.done[1] / carried.seconds
-        settings = f"beside {beats:,.0f} heartbeats/s from {_ALONE} more; {carried}"
+        expected = (carried.rate * claims[_ALONE].cost + beats * beat.cost) / 1000
+        settings = (
+            f"beside {beats:,.0f} heartbeats/s from {_ALONE} more; both take {carried.busy:.0%} of a core, "
+            f"the model says {expected:.0%}"
+        )
         self._note("claim and settle", f"{plural(_ALONE, 'connection')}, beside heartbeats", [carried.rate], settings)
 
     def _survey(self, registered: int) -> Carried:

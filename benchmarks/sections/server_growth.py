@@ -3,20 +3,23 @@
 import shutil
 import statistics
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
+from functools import partial
 from typing import LiteralString
 
 from benchmarks import tasks
 from benchmarks.capacity.claimer import Claimer
 from benchmarks.context import Context
-from benchmarks.results import NotMeasured, Result
+from benchmarks.results import Result
 from benchmarks.rounds import completions_per_second
 from benchmarks.server_deployment import ServerDeployment
 
 NAME = "server"
 
-_EXCHANGES = 400
-_WARM_UP = 50
+_EXCHANGES = 150
+_WARM_UP = 20
+_TURNS = 2
+_BUDGET = 60.0
 _PAUSE = 0.04
 _DEAD = 200_000
 _CHURNED: LiteralString = """
@@ -28,37 +31,36 @@ UPDATE jobs SET status = 'completed', completed_at = 1 WHERE status = 'processin
 
 
 def run(context: Context) -> list[Result]:
-    """Measure each size in a database of its own."""
-    found: list[Result] = []
-    for rows in context.plan.finished_rows:
-        folder = context.new_folder()
-        try:
-            with ServerDeployment(folder, context.servers.postgresql) as deployment:
-                deployment.fill(rows)
-                context.say(f"a database with {rows:,} finished rows")
-                found += _measured(context, deployment, f"{rows:,} finished rows")
-                if rows == max(context.plan.finished_rows):
-                    found.append(_churned(deployment, f"{rows:,} finished rows"))
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-    times, rates = found[0], found[1]
-    return [
-        result if result in (times, rates) else result.with_ratios(("0 rows", times if result.unit == "ms" else rates))
-        for result in found
+    """Measure in a database of each size, in turn."""
+    with ExitStack() as stack:
+        sizes = {f"{rows:,} finished rows": _filled(context, stack, rows) for rows in context.plan.finished_rows}
+        times: dict[str, list[float]] = {case: [] for case in sizes}
+        for _ in range(_TURNS):
+            for case, deployment in sizes.items():
+                times[case] += _exchanges(deployment)
+        context.say("claims and settlements")
+        rates = context.take_turns({case: partial(_rate, context, one) for case, one in sizes.items()}, budget=_BUDGET)
+        largest = list(sizes)[-1]
+        times[f"{largest}, {_DEAD:,} dead ones"] = _churned(sizes[largest])
+    claims = [_claims(case, samples) for case, samples in times.items()]
+    jobs = [
+        Result(NAME, "clworker", f"no-op, 1 worker, {case}", "jobs/s", found.values, note=found.note)
+        for case, found in rates.items()
     ]
+    return [*_compared(claims), *_compared(jobs)]
 
 
-def _measured(context: Context, deployment: ServerDeployment, case: str) -> list[Result]:
-    exchanged = _exchanges(deployment, f"claim and settle, {case}")
-    try:
-        rates, note = [_throughput(context, deployment)], ""
-    except NotMeasured as failure:
-        rates, note = [], str(failure)
-    return [exchanged, Result(NAME, "clworker", f"no-op, 1 worker, {case}", "jobs/s", rates, note=note)]
+def _filled(context: Context, stack: ExitStack, rows: int) -> ServerDeployment:
+    folder = context.new_folder()
+    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    deployment = stack.enter_context(ServerDeployment(folder, context.servers.postgresql))
+    deployment.fill(rows)
+    context.say(f"a database with {rows:,} finished rows")
+    return deployment
 
 
-def _exchanges(deployment: ServerDeployment, case: str) -> Result:
-    """Measure transactions that each settle one job and claim the next."""
+def _exchanges(deployment: ServerDeployment) -> list[float]:
+    """Return the milliseconds of transactions that each settle one job and claim the next."""
     deployment.queue((tasks.NOOP, {}) for _ in range(_EXCHANGES + _WARM_UP + 1))
     samples = []
     with closing(Claimer(deployment.url, deployment.folder / "media_store.db", "claimer")) as claimer:
@@ -66,21 +68,19 @@ def _exchanges(deployment: ServerDeployment, case: str) -> Result:
             begun = time.perf_counter()
             claimer.exchange()
             samples.append((time.perf_counter() - begun) * 1000)
-        claimer.exchange(0)
-    del samples[:_WARM_UP]
-    high = statistics.quantiles(samples, n=20)[-1]
-    return Result(NAME, "clworker's store", case, "ms", samples, f"one transaction; 95% within {high:.3g} ms")
+    return samples[_WARM_UP:]
 
 
-def _throughput(context: Context, deployment: ServerDeployment) -> float:
+def _rate(context: Context, deployment: ServerDeployment) -> float:
     plan = context.plan
+    deployment.execute("DELETE FROM jobs WHERE status = 'queued'")
     with deployment.workers() as workers:
         deployment.queue((tasks.NOOP, {}) for _ in range(plan.jobs))
         return completions_per_second(deployment.completed, plan.jobs, plan.seconds, workers, pause=_PAUSE)
 
 
-def _churned(deployment: ServerDeployment, case: str) -> Result:
-    """Measure once more when 100,000 jobs have gone through the queue and no vacuum has come since.
+def _churned(deployment: ServerDeployment) -> list[float]:
+    """Measure claims once more when 100,000 jobs have gone through the queue and no vacuum has come since.
 
     All of them were before those that are claimed now, so their dead entries are at the head of the index.
     """
@@ -88,4 +88,15 @@ def _churned(deployment: ServerDeployment, case: str) -> Result:
     deployment.execute("DELETE FROM jobs WHERE status = 'queued'")
     deployment.execute(_CHURNED)
     deployment.execute(_CHURN)
-    return _exchanges(deployment, f"claim and settle, {case}, {_DEAD:,} dead ones")
+    return _exchanges(deployment)
+
+
+def _claims(case: str, samples: list[float]) -> Result:
+    high = statistics.quantiles(samples, n=20)[-1]
+    settings = f"one job in a transaction; 95% within {high:.3g} ms"
+    return Result(NAME, "clworker's store", f"claim and settle, {case}", "ms", samples, settings)
+
+
+def _compared(results: list[Result]) -> list[Result]:
+    """Compare each to the first, of the smallest database."""
+    return [results[0], *(result.with_ratios(("the smallest", results[0])) for result in results[1:])]
