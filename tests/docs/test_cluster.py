@@ -6,7 +6,6 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from tests.support.broker import Broker, missing
 from tests.support.containers import in_container
 from tests.support.in_process import InProcess
 from tests.support.postgres import Place
-from tests.support.program import PROGRAM, Program
+from tests.support.program import PROGRAM
 from tests.support.waiting import wait_until
 from tools.console import ROOT
 
@@ -64,27 +63,25 @@ def test_the_compose_file_names_files_settings_and_services_that_there_are(servi
 
 
 def test_a_worker_of_the_compose_file_runs_under_a_name_of_its_own(
-    services: dict[str, Any], program: Program, server_place: Place, broker: Broker, picture: Path
+    services: dict[str, Any], command: InProcess, server_place: Place, broker: Broker, picture: Path
 ) -> None:
     shell, option, script = services["worker"]["entrypoint"]
     script = script.replace("$$", "$").replace("--http 9464", "--http 0")  # containers have ports of their own
-    path = f"{Path(PROGRAM).parent}:/usr/bin:/bin"
-    of_compose = {**services["worker"]["environment"], **broker.environ, "DATABASE_URL": server_place.url, "PATH": path}
-    here = replace(program, environ={**program.environ, **of_compose})
-    container = in_container(here, "c0ffee")
-    command = [*container.prefix, shell, option, script]
+    program = command.program
+    of_compose = {**services["worker"]["environment"], **broker.environ, "DATABASE_URL": server_place.url}
+    program.environ.update(of_compose, PATH=f"{Path(PROGRAM).parent}:/usr/bin:/bin")
+    container = in_container(program, "c0ffee")
     log = program.server_dir.parent / "log"
-    job_id = here.submit("image_resize", picture, "--width", "64", "--height", "48")
+    submitted = command.ok("jobs", "submit", "image_resize", picture, "--width", "64", "--height", "48")
     with log.open("w") as output:
-        worker = subprocess.Popen(command, env=container.environment(), stderr=output, start_new_session=True)
+        words = [*container.prefix, shell, option, script]
+        worker = subprocess.Popen(words, env=container.environment(), stderr=output, start_new_session=True)
     try:
-        wait_until(
-            lambda: '"job completed"' in log.read_text() or worker.poll() is not None, "the job is completed", 60
-        )
+        wait_until(lambda: "job completed" in log.read_text() or worker.poll() is not None, "the job is done", 60)
     finally:
         worker.kill()
         worker.wait()
-    shown = here.show(job_id)
+    shown = command.ok("jobs", "show", submitted.stdout.strip(), "-f", "json").json
     assert (shown["status"], shown["attempts"][0]["worker_id"]) == ("completed", "worker-c0ffee"), log.read_text()
     assert "warning" not in log.read_text()
 

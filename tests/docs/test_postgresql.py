@@ -141,7 +141,7 @@ def test_the_queue_moves_to_the_server_and_back_by_the_commands_of_the_page(medi
     media.write_pgpass(tmp_path / ".pgpass")
     address = media.url("media_worker").rpartition("@")[2].partition("/")[0]
     said = sessions(PAGE)
-    assert sum(len(session.commands) for session in said) == 12
+    assert sum(len(session.commands) for session in said) == 11
     here = [Session([one.replace(HOST, address) for one in session.commands], session.outputs) for session in said]
     (tmp_path / "cl").mkdir()
     databases.create(tmp_path / "cl" / "media_store.db", "current")

@@ -33,8 +33,8 @@ def test_a_load_and_a_worker_get_through_the_jobs_that_are_counted(server: Postg
     with ServerDeployment(tmp_path / "deployment", server) as deployment:
         deployment.refill(2_000)
         deployment.register(3)
-        found = carry(deployment, server, [Load("exchange", 1, 4), Load("survey", 1)], 0.3)
-        assert min(found.done) > 0
+        found = carry(deployment, server, [Load("exchange", 1, 4)], 0.3)
+        assert found.done[0] > 0
         settled = deployment.one("SELECT count(*) FROM jobs WHERE status = 'completed'")
         assert found.done[0] <= settled < 2_000
         assert deployment.one("SELECT count(*) FROM jobs WHERE status = 'processing'") == 0
