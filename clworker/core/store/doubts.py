@@ -45,7 +45,8 @@ class CertainClaims(PassingClaims):
         del self._claimed[: len(claimed)]
         results = iter(more.settled)
         # The others are asked for later, where not all that was handed in comes again at once.
-        settled = [self._settled.pop(each.claim.token, None) or next(results) for each in settlements]
+        tokens = [settlement.claim.token for settlement in settlements]
+        settled = [self._settled.pop(token) if token in self._settled else next(results) for token in tokens]
         return Exchange(settled, [*claimed, *more.claims], more.ended)
 
     def _find_out(self) -> None:
