@@ -47,7 +47,7 @@ def test_commands_take_one_and_a_worker_of_any_number_of_slots_three(
     jobs = [f"job-{number}" for number in range(150)]
     databases.insert(server_place, [{"job_id": job_id, "task_type": "quick"} for job_id in jobs])
     databases.execute(server_place, "NOTIFY clworker_queued")
-    for path in ("metrics", "", "readyz"):
+    for path in ("metrics", "", "healthz"):
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=20) as answer:
             assert answer.status == 200
     wait_for_jobs(server_place, *jobs)
