@@ -105,6 +105,8 @@ class Execution:
         if not is_quick:
             self._log_start()
         settings = self._around.settings
+        if self._limits is not None:
+            self._limits.cancel()  # its turn had come before, but the slot has taken another first
         if settings.time_limit is not None or settings.memory_limit_mib is not None:
             self._limits = asyncio.create_task(self._watch_limits())
 

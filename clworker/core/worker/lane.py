@@ -10,7 +10,7 @@ from clworker.core.models.attempts import Claim, Death
 from clworker.core.worker.desk import Desk
 from clworker.core.worker.execution import Execution, Surroundings
 from clworker.core.worker.lookahead import LookAhead
-from clworker.core.worker.orders import LARGEST
+from clworker.core.worker.orders import LARGEST, token_of
 from clworker.core.worker.pace import MOST_HELD, Load, Pace
 from clworker.core.worker.situation import SlotState
 from clworker.core.worker.slots import Slot
@@ -163,8 +163,20 @@ class Lane:
             execution.hand_back()
 
     def _return_waiting(self) -> None:
-        orders = self.slot.orders.take_back()
-        if orders and len(orders) == len(self._executions):
-            self.slot.orders.put(orders.pop(0))  # it is its turn, however long the process takes to see that
-        for _ in orders:
-            self._executions.pop().hand_back()
+        taken = self.slot.orders.take_back()
+        if taken and len(taken) == len(self._executions):
+            self.slot.orders.put(taken.pop(0))  # it is its turn, however long the process takes to see that
+        if not taken or not self._executions:
+            return
+        # By name: the slot may have taken one out of the middle while we took those around it.
+        tokens = {token_of(order) for order in taken}
+        first = self._executions[0]
+        returned = [execution for execution in self._executions if execution.claim.token in tokens]
+        self._executions = deque(execution for execution in self._executions if execution.claim.token not in tokens)
+        if None in tokens:  # a large order is always the first; what it needs is on its way already
+            self.slot.orders.announce_large()
+            self._executions.rotate(-1)
+        if self._executions[0] is not first:
+            self._begin()
+        for execution in reversed(returned):
+            execution.hand_back()

@@ -45,7 +45,10 @@ class OrderQueue:
         self._write_end.send(body_of(_LARGE))
 
     def take_back(self) -> list[bytes]:
-        """Remove what the slot has not taken, the latest orders, and return it, oldest first."""
+        """Remove what the slot has not taken and return it, oldest first.
+
+        The slot may take one in between, so what is returned need not be all of the latest.
+        """
         orders: list[bytes] = []
         try:
             while order := self._read_end.recv(LARGEST, socket.MSG_DONTWAIT):
@@ -58,6 +61,12 @@ class OrderQueue:
         """Close both ends; an idle slot then ends by itself."""
         self._write_end.close()
         self._read_end.close()
+
+
+def token_of(order: bytes) -> str | None:
+    """Return whose order this is; None for the word that a large one comes another way."""
+    token: str | None = json.loads(order).get("token")
+    return token
 
 
 class OrderInbox:
