@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
 from clworker.core.errors import DatabaseLost, StoreUnavailable
 from clworker.core.store.failures import LOG_REMOVED
@@ -18,6 +18,8 @@ from clworker.core.store.failures import LOG_REMOVED
 Identity = tuple[int, int]
 
 _LOG_SUFFIXES = ("-wal", "-shm")
+_REMOVED: Identity = (-1, -1)
+"""What no file is."""
 
 _HOLD_OPEN = """
 import sqlite3, sys
@@ -40,7 +42,22 @@ class DatabaseFiles:
         if not self._log:
             self._database = _identity(self._path)
             real = os.path.realpath(self._path)  # SQLite keeps its log beside the real file, not beside a link
-            self._log = {real + suffix: _identity(real + suffix) for suffix in _LOG_SUFFIXES}
+            self._log = dict.fromkeys((real + suffix for suffix in _LOG_SUFFIXES), None)
+            self.complete()
+
+    def complete(self) -> None:
+        """Note which files were opened since: of a new database SQLite makes those of its log at the first transaction.
+
+        What stands at the path may have been put there after we had opened another.
+        """
+        unknown = [path for path, identity in self._log.items() if identity is None]
+        if unknown:
+            opened = _open_files()
+            for path in unknown:
+                if (present := _identity(path)) in opened:
+                    self._log[path] = present
+                elif f"{path} (deleted)" in opened.values():
+                    self._log[path] = _REMOVED
 
     def forget_log(self) -> None:
         """Expect new ``-wal`` and ``-shm`` files: every connection is closed."""
@@ -74,10 +91,7 @@ class DatabaseFiles:
             return False
 
     def _is_ours(self, path: str) -> bool:
-        present = _identity(path)
-        if self._log[path] is None:  # of a new database SQLite makes it at the first transaction
-            self._log[path] = present
-        return present == self._log[path]
+        return self._log[path] is None or _identity(path) == self._log[path]
 
 
 @contextmanager
@@ -110,6 +124,16 @@ def see_that_nobody_uses(path: str) -> None:
             if failure.sqlite_errorcode == sqlite3.SQLITE_BUSY:
                 raise StoreUnavailable(f"database file {path}: {LOG_REMOVED}") from failure
             raise
+
+
+def _open_files() -> dict[Identity | None, str]:
+    """Return the files that this process has open and their paths, with a word behind those that were removed."""
+    found: dict[Identity | None, str] = {}
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # closed meanwhile
+            status = os.fstat(int(name))
+            found[status.st_dev, status.st_ino] = os.readlink(f"/proc/self/fd/{name}")
+    return found
 
 
 def _identity(path: str) -> Identity | None:

@@ -173,6 +173,7 @@ class SqliteDatabase(Database):
             yield
         finally:
             with self._turn:
+                self._files.complete()
                 self._transactions -= 1
                 self._turn.notify_all()
 
