@@ -10,6 +10,8 @@
 PYTHON ?= python3
 DEMO = demo
 SECONDS = 60
+# One more than there are processors, since the tests wait for something a quarter of the time.
+TEST_PROCESSES := $(shell echo $$(($$(nproc || echo 1) + 1)))
 WORKERS = 4
 DATABASE = sqlite
 DEMO_ENV = env -u DATABASE_URL -u COMPUTE_STORAGE_DIR CL_SERVER_DIR=$(DEMO)/server BROADCAST_TYPE=noop
@@ -36,7 +38,7 @@ test: .venv-test/ready
 	.venv-test/bin/ruff format --check .
 	.venv-test/bin/mypy
 	.venv-test/bin/lint-imports
-	.venv-test/bin/python -m pytest --numprocesses 2 --dist loadfile
+	.venv-test/bin/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 docs: .venv-test/ready
 	.venv-test/bin/python -m tools.docs

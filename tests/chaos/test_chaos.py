@@ -46,7 +46,7 @@ def test_after_a_short_run_everything_holds(report: Report) -> None:
 def test_after_a_short_run_over_a_server_with_troubles_everything_holds(tmp_path: Path) -> None:
     report = Chaos(SERVER_PLAN, tmp_path).run()
     assert report.faults == [], f"{report}\nagain with: {SERVER_PLAN.command}"
-    assert {Deed.KILL, Deed.SERVER_CRASH, Deed.SERVER_CUT} <= set(report.deeds)
+    assert {Deed.KILL, Deed.SERVER_CRASH, Deed.SERVER_START} <= set(report.deeds)
     assert (report.lost, report.doubles) == (0, 0)
 
 

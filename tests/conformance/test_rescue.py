@@ -110,7 +110,7 @@ def test_a_folder_that_takes_no_lock_file_is_the_stores_trouble(tmp_path: Path) 
 @pytest.mark.parametrize("child", [False, True], ids=["alone", "with a child"])
 def test_the_job_of_a_killed_process_is_rescued_once_nothing_of_it_runs(bench: Bench, child: bool) -> None:
     bench.submit()
-    with held_job(bench.path, "victim", TASK, child=child) as victim:
+    with held_job(bench.store, "victim", TASK, child=child) as victim:
         assert bench.row()["status"] == "processing"
         assert dead_instances(bench.store) == []
         victim.kill()

@@ -2,19 +2,20 @@
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-import sqlalchemy as sa
 
 from clworker.core.errors import ClaimLost, StoreUnavailable, UsageFault
-from clworker.core.models.attempts import Cause, Claim, Outcome
+from clworker.core.models.attempts import Cause, Outcome
 from clworker.core.models.jobs import ComputeJobStatus, NewJob
-from clworker.core.store import announcements, pipelines
+from clworker.core.store import announcements
+from clworker.core.store.claims import Settlement
+from clworker.core.store.identity import Instance, InstanceLock, Role
 from clworker.core.store.store import Store
 from tests.conformance.conftest import TASK, Bench
 from tests.support import databases, foreign
@@ -67,45 +68,6 @@ def test_a_connection_that_is_cut_in_a_transaction_undoes_it_in_words(server_ben
     assert bench.row()["status"] == "completed"
 
 
-# A connection that breaks in the very moment of the commit cannot be had on demand.
-
-
-@pytest.mark.parametrize("arrives", [True, False], ids=["committed", "not committed"])
-def test_a_commit_whose_answer_is_lost_is_looked_up(
-    server_bench: Bench, monkeypatch: pytest.MonkeyPatch, arrives: bool
-) -> None:
-    bench = server_bench
-    real, lost = pipelines.commit, 0
-    claims: list[Claim] = []
-
-    def commit(connection: sa.Connection) -> None:
-        nonlocal lost
-        driver: Any = connection.connection.driver_connection
-        reads = connection.exec_driver_sql("SHOW transaction_read_only").scalar() == "on"
-        if reads or arrives:
-            real(connection)
-        if not reads:
-            lost += 1
-            monkeypatch.setattr(pipelines, "commit", real)
-            driver.pgconn.finish()
-            driver.execute("SELECT 1")
-
-    acts: list[Callable[[], object]] = [
-        lambda: bench.store.jobs.add(NewJob("job", TASK, {})),
-        lambda: claims.append(bench.claim()),
-        lambda: bench.store.claims.finish(claims[0], DONE),
-    ]
-    for act in acts:
-        monkeypatch.setattr(pipelines, "commit", commit)
-        if not arrives:
-            with pytest.raises(StoreUnavailable):
-                act()
-        act()
-    assert lost == len(acts)
-    assert bench.row()["status"] == "completed"
-    assert [attempt["cause"] for attempt in bench.attempts()] == ["completed"]
-
-
 def test_locks_and_statements_that_take_too_long_are_told_apart(server_bench: Bench) -> None:
     bench = server_bench
     bench.submit()
@@ -134,6 +96,27 @@ def test_claims_pass_over_jobs_that_others_hold_whatever_their_number(server_ben
         assert len(bench.store.claims.claim("instance-a", [TASK], 30)) == 7
         assert bench.store.claims.claim("instance-a", [TASK]) == []
     assert bench.claim().job_id == "job-000"
+
+
+def test_a_long_exchange_holds_up_no_heartbeat_and_keeps_out_who_would_end_the_worker(server_bench: Bench) -> None:
+    bench = server_bench
+    bench.submit()
+    impatient = databases.open_store(bench.path, busy_timeout=0.1)
+    instance = Instance.new("ann", Role.RUN, 30.0)
+    with InstanceLock(bench.home, instance) as lock:
+        bench.store.instances.register(instance, lock.file)
+        claim = bench.claim(instance.instance)
+
+        def conclude() -> Outcome:
+            assert impatient.instances.beat(instance.instance)
+            for end in (impatient.instances.end, impatient.rescues.rescue, impatient.rescues.take_over):
+                with pytest.raises(StoreUnavailable, match="locked by another program"):
+                    end(instance.instance)
+            return DONE
+
+        done = bench.store.claims.exchange([Settlement(claim, conclude)], instance.instance, [TASK], 1)
+    assert done.settled == [DONE]
+    impatient.close()
 
 
 def test_a_foreign_reset_that_comes_between_proof_and_commit_waits(server_bench: Bench) -> None:

@@ -13,6 +13,7 @@ import pytest
 from clworker.core.errors import UsageFault
 from clworker.core.models.attempts import Cause, Outcome
 from clworker.core.models.jobs import ComputeJobStatus, NewJob
+from clworker.core.store.rows import LONGEST_TEXT
 from clworker.core.store.store import Store
 from tests.conformance.conftest import TASK, Bench
 from tests.support import databases
@@ -183,6 +184,15 @@ def test_params_that_are_bytes_are_read_as_text(file_bench: Bench, stored: bytes
     file_bench.queue(params=stored)
     assert file_bench.claim().job.params == read
     assert file_bench.row()["params"] == stored
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\0", "a\0" + "b" * 200_000, "é" * 200_000], ids=lambda text: repr(text)[:8])
+def test_a_text_is_read_beyond_a_nul_as_far_as_any_is_read(file_bench: Bench, text: str) -> None:
+    file_bench.queue(status="error", error_message=text, created_by=text)
+    (job,) = file_bench.store.jobs.several(["job"])
+    for read in (job.error_message, job.created_by):
+        assert read is not None and text.startswith(read)
+        assert len(read.encode()) == min(len(text.encode()), LONGEST_TEXT)
 
 
 @pytest.mark.parametrize("stored", ["9" * 5000, "1e999", "-1e999"], ids=lambda text: text[:5])

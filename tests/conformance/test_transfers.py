@@ -2,6 +2,7 @@
 
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from clworker.core.models.reports import ImportReport
@@ -62,3 +63,11 @@ def test_jobs_come_out_as_they_went_in(bench: Bench) -> None:
     assert [claim.job_id for claim in bench.store.claims.claim("instance-a", ["image_resize"])] == [
         "job-21" if bench.has_priority else "job-0"
     ]
+
+
+def test_of_imports_at_once_each_job_is_added_by_one(server_bench: Bench) -> None:
+    bench = server_bench
+    jobs = [job(number, bench) for number in range(300)]
+    with ThreadPoolExecutor(2) as pool:
+        imports = [pool.submit(imported, bench, jobs, skip_existing=True) for _ in range(2)]
+        assert sorted(done.result().imported for done in imports) == [0, 300]

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.crash import operations
+from tests.crash.scene import home_of, use_server
 from tests.support.crashing import Crasher, crasher_of
+from tests.support.emptied import Emptied
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +27,18 @@ def folder(tmp_path: Path) -> Iterator[Path]:
         folder = Path(made, "server")
         folder.mkdir()
         yield folder
+
+
+@pytest.fixture
+def server_folder(folder: Path, postgresql: Emptied) -> Path:
+    """A data folder whose database is a server's."""
+    use_server(folder, postgresql.fresh("own", home_of(folder)))
+    return folder
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def any_folder(request: pytest.FixtureRequest, folder: Path) -> Path:
+    """A data folder with each kind of database."""
+    if request.param == "postgresql":
+        request.getfixturevalue("server_folder")
+    return folder

@@ -17,7 +17,7 @@ from clworker.core.worker.ledger import Ledger
 from clworker.core.worker.outputs import Placement
 from clworker.core.worker.rescuer import Rescuer
 from clworker.core.worker.workspace import Workspace
-from tests.crash.scene import TASK, database_of, open_store, settings_of
+from tests.crash.scene import TASK, home_of, open_store, settings_of
 from tests.support.instances import new_instance
 
 DONE = Outcome(ComputeJobStatus.COMPLETED, Cause.COMPLETED, output={"by": "us"})
@@ -30,7 +30,7 @@ class InlineWorker:
         self.settings = settings_of(folder)
         self.store = open_store(folder)
         self.instance = new_instance()
-        self.lock = InstanceLock(database_of(folder), self.instance)
+        self.lock = InstanceLock(home_of(folder), self.instance)
         self.lock.needed_as_proof = True
 
     def start(self) -> None:

@@ -9,24 +9,41 @@ from clworker.core.models.jobs import NewJob
 from clworker.core.settings import Settings
 from clworker.core.store.store import Store
 from tests.support import databases
+from tests.support.postgres import Place
 
 TASK, JOB = "copy", "job"
+_URL = "database-url"
 OLD, NEW = b"old", b"new" * 1000
 
 
 def settings_of(folder: Path) -> Settings:
     """Return the settings of every process that works on this data folder."""
-    return load_settings({}, {"CL_SERVER_DIR": str(folder), "BROADCAST_TYPE": "noop"})
+    environ = {"CL_SERVER_DIR": str(folder), "BROADCAST_TYPE": "noop"}
+    place = database_of(folder)
+    if isinstance(place, Place):
+        environ["DATABASE_URL"] = place.url
+    return load_settings({}, environ)
 
 
-def database_of(folder: Path) -> Path:
-    """Return where the database is."""
+def database_of(folder: Path) -> databases.Place:
+    """Return where the database is: a file, unless another file names a server's."""
+    url = folder / _URL
+    return Place(url.read_text(), home_of(folder)) if url.exists() else home_of(folder)
+
+
+def home_of(folder: Path) -> Path:
+    """Return the path beside which lock files lie."""
     return folder / "media_store.db"
+
+
+def use_server(folder: Path, place: Place) -> None:
+    """Have everything that works on this data folder use a server's database."""
+    (folder / _URL).write_text(place.url)
 
 
 def open_store(folder: Path) -> Store:
     """Open the database and make what is missing."""
-    return Store(f"sqlite:///{database_of(folder)}")
+    return databases.open_store(database_of(folder))
 
 
 def make_files(folder: Path) -> None:

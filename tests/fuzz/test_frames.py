@@ -79,7 +79,7 @@ def test_a_message_that_passes_can_be_obeyed(message: Any) -> None:
         case "log":
             relay(sound, {})
         case "outcome":
-            outcome = _outcome_of(sound, lambda output: None)
+            outcome = _outcome_of(sound)
             assert outcome.error_message is None or len(outcome.error_message.splitlines()) <= 1
 
 

@@ -38,7 +38,7 @@ def test_a_sound_server_is_in_order(diagnosis: Diagnosis) -> None:
     checks = diagnosis()
     names = ("database", "wal", "generation", "claim", "snapshots", "stale-claims", "connections", "upkeep")
     assert {name: checks[name][0] for name in names} == dict.fromkeys(names, "ok")
-    assert checks["upkeep"][1] == "0 dead rows beside 0 in the table jobs"
+    assert checks["upkeep"][1].endswith(" dead rows beside 0 in the table jobs")
     assert checks["connections"][1].endswith(" of 57 connections are in use")
 
 

@@ -31,18 +31,18 @@ return {"status": "ok", "task_output": {"text": "".join(map(chr, params.codes))}
 
 @pytest.mark.parametrize("generation", ["own", "first"])
 def test_a_picture_is_submitted_run_and_looked_at(
-    program: Program, postgresql: Emptied, picture: Path, generation: str
+    program: Program, command: InProcess, postgresql: Emptied, picture: Path, generation: str
 ) -> None:
     place = postgresql.fresh(generation, program.server_dir / "media_store.db")
     program.environ["DATABASE_URL"] = place.url.replace("postgresql:", "postgres+asyncpg:")
-    job_id = program.submit("image_resize", picture, *SIZE)
+    job_id = command.ok("jobs", "submit", "image_resize", picture, *SIZE).stdout.strip()
     once = program.ok("once", "-f", "json")
     assert once.json["status"] == "completed" and once.json["output"]["dimensions"] == {"width": 64, "height": 48}
-    shown = program.show(job_id[:6])
+    shown = command.ok("jobs", "show", job_id[:6], "-f", "json").json
     assert (shown["status"], shown["params"]["width"], shown["attempts"][0]["cause"]) == ("completed", 64, "completed")
-    assert program.ok("jobs", "-f", "json").json[0]["job_id"] == job_id
-    assert program.ok("jobs", "stats", "-f", "json").json[0]["completed"] == 1
-    assert program.run("once", "-f", "json").stdout == ""
+    assert command.ok("jobs", "-f", "json").json[0]["job_id"] == job_id
+    assert command.ok("jobs", "stats", "-f", "json").json[0]["completed"] == 1
+    assert command.run("once", "-f", "json").stdout == ""
 
 
 @pytest.mark.parametrize("generation", ["jsonb", "current"])

@@ -126,7 +126,7 @@ def test_idle_count_is_the_number_of_free_slots(
             watcher.wait_for_state("w", expected)
         gates[0].touch()
         watcher.wait_for(lambda it: it.events("job-2"), "the third job starts in the slot of the first")
-        assert watcher.idle_counts("w")[-1] == 0
+        watcher.wait_for_state("w", 0)  # a busy machine may have told of the slot as free in between
         gates[1].touch()
         watcher.wait_for_state("w", 1)
 

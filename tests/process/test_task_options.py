@@ -7,7 +7,6 @@ import pytest
 
 from tests.support.in_process import InProcess
 from tests.support.plugins import PluginFolder
-from tests.support.program import Program
 
 # `priority` and `no_flag` are taken by other options, `größe` can be none.
 SCHEMA = """
@@ -61,9 +60,9 @@ def test_options_and_p_mean_the_same(command: InProcess, typed: PluginFolder) ->
     assert mixed == {"size": 3, "priority": 2, "größe": 4, "no_flag": True}
 
 
-def test_a_picture_is_resized_as_asked(program: Program, picture: Path) -> None:
-    job_id = program.submit("image_resize", "--width", "32", picture, "--height=20", "--no-maintain-aspect-ratio")
-    job = program.show(job_id)
+def test_a_picture_is_resized_as_asked(command: InProcess, picture: Path) -> None:
+    args = ("image_resize", "--width", "32", picture, "--height=20", "--no-maintain-aspect-ratio")
+    job = command.ok("jobs", "submit", *args, "-f", "json").json
     assert {name: job["params"][name] for name in ("width", "height", "maintain_aspect_ratio")} == {
         "width": 32,
         "height": 20,

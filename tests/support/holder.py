@@ -1,7 +1,6 @@
-"""A worker instance in a process of its own: locks, registers, claims one job, and then only waits.
+"""A process that holds an instance's lock, as a worker does until it is killed, and nothing else of one.
 
-Started by ``held_job``. With ``child`` as its third argument it hands its lock down to a
-child that outlives it, as a supervisor does to its slots.
+With ``child`` it hands the lock down to a child that outlives it, as a supervisor does to its slots.
 """
 
 import subprocess
@@ -9,19 +8,24 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
-from clworker.core.store.identity import InstanceLock, mark_started
 from clworker.core.store.store import Store
-from tests.support.databases import Place
-from tests.support.instances import new_instance
+from tests.support.instances import Member
 
-_WAIT = [sys.executable, "-S", "-c", "import sys; sys.stdin.read()"]
+_WAIT = "import sys; sys.stdin.read()"
+_HOLD = """
+import subprocess, sys
+fd, wait, child = sys.argv[1:]
+if child:
+    subprocess.Popen([sys.executable, "-S", "-c", wait], pass_fds=[int(fd)], stdout=subprocess.DEVNULL)
+print("holding", flush=True)
+sys.stdin.read()
+"""
 
 
 @dataclass(frozen=True)
 class Holder:
-    """The process, the instance that it is, and the pipe that ends its child when closed."""
+    """The process, the instance whose lock it holds, and the pipe that ends its child when closed."""
 
     process: "subprocess.Popen[str]"
     instance: str
@@ -33,35 +37,19 @@ class Holder:
 
 
 @contextmanager
-def held_job(path: Place, worker_id: str, task_type: str, *, child: bool = False) -> Iterator[Holder]:
-    """Have another process hold a job; leaving the block ends it and its child."""
-    command = [sys.executable, "-m", __name__, *_words(path), worker_id, task_type, "child" if child else ""]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+def held_job(store: Store, worker_id: str, task_type: str, *, child: bool = False) -> Iterator[Holder]:
+    """Register an instance that holds a job and lives in another process; leaving the block ends that and its child."""
+    member = Member(store.database.home, name=worker_id)
+    store.instances.register(member.instance, member.file)
+    for claim in store.claims.claim(member.id, [task_type]):
+        member.start(claim)
+    fd = member.lock.fd
+    command = [sys.executable, "-S", "-c", _HOLD, str(fd), _WAIT, "child" if child else ""]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, pass_fds=[fd]) as process:
+        member.die()  # here; the lock is the other process's now
         assert process.stdout is not None
         try:
-            yield Holder(process, process.stdout.readline().strip())
+            assert process.stdout.readline() == "holding\n"
+            yield Holder(process, member.id)
         finally:
             process.kill()
-
-
-def _words(place: Place) -> tuple[str, str]:
-    return (f"sqlite:///{place}", str(place)) if isinstance(place, Path) else (place.url, str(place.home))
-
-
-def main() -> None:
-    """Hold a job until standard input is closed."""
-    url, home, worker_id, task_type, child = sys.argv[1:]
-    instance = new_instance(worker_id)
-    lock = InstanceLock(Path(home), instance)
-    store = Store(url, home=Path(home))
-    store.instances.register(instance, lock.file)
-    for place, claim in enumerate(store.claims.claim(instance.instance, [task_type])):
-        mark_started(lock.fd, place, claim.token)
-    if child:
-        subprocess.Popen(_WAIT, pass_fds=[lock.fd], stdout=subprocess.DEVNULL)
-    print(instance.instance, flush=True)
-    sys.stdin.read()
-
-
-if __name__ == "__main__":
-    main()

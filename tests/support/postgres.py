@@ -45,13 +45,13 @@ class Server:
         self.port = free_port()
         self._user = unprivileged()
         # Not below the tests' own folder, which no other user may enter.
-        self._folder = Path(tempfile.mkdtemp(prefix="clworker-postgresql-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="clworker-postgresql-"))
         self._process: subprocess.Popen[bytes] | None = None
         if self._user is not None:
-            os.chown(self._folder, self._user, -1)
-        self.data = self._folder / "data"
+            os.chown(self.folder, self._user, -1)
+        self.data = self.folder / "data"
         try:
-            self._binaries = _binaries(self._folder)
+            self._binaries = _binaries(self.folder)
             self._fill(copied)
         except BaseException:
             self.remove()
@@ -60,7 +60,7 @@ class Server:
     def start(self, **options: str) -> "Server":
         """Start it and wait until it answers; ``options`` are settings of the server."""
         settings = {"port": str(self.port), **_OPTIONS, **options}
-        with (self._folder / "log").open("ab") as log:
+        with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
                     self._binaries / "postgres",
@@ -70,7 +70,7 @@ class Server:
                 stdout=log,
                 stderr=log,
                 user=self._user,
-                cwd=self._folder,
+                cwd=self.folder,
             )
         self.wait()
         return self
@@ -99,7 +99,7 @@ class Server:
     def remove(self) -> None:
         """Stop it and remove its folder."""
         self.stop(signal.SIGQUIT)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def url(self, database: str = "postgres", user: str = "postgres") -> str:
         """Return the URL of one of its databases."""
@@ -130,7 +130,7 @@ class Server:
             self._run("pg_basebackup", "-D", self.data, "-d", copied.url(), "-R", "-c", "fast", "--no-sync")
 
     def _answers(self) -> bool:
-        assert self._process is not None and self._process.poll() is None, (self._folder / "log").read_text()
+        assert self._process is not None and self._process.poll() is None, (self.folder / "log").read_text()
         try:
             psycopg.connect(self.url(), connect_timeout=2).close()
         except psycopg.OperationalError:
@@ -139,7 +139,7 @@ class Server:
 
     def _run(self, program: str, *args: str | Path) -> None:
         command: Sequence[str | Path] = [self._binaries / program, *args]
-        done = subprocess.run(command, capture_output=True, text=True, user=self._user, cwd=self._folder, timeout=120)
+        done = subprocess.run(command, capture_output=True, text=True, user=self._user, cwd=self.folder, timeout=120)
         assert done.returncode == 0, done.stderr
 
 

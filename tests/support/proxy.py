@@ -10,6 +10,10 @@ from dataclasses import dataclass
 
 _COMMIT = b"COMMIT\0"
 
+_FIELDS = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0"
+FAREWELL = b"E" + struct.pack("!i", len(_FIELDS) + 4) + _FIELDS
+"""What a server that is shut down says to its clients."""
+
 
 @dataclass(eq=False)
 class _Passage:
@@ -44,6 +48,7 @@ class Proxy:
         self._falls_silent = False
         self._swallows = False
         self._commits = 0
+        self._says = b""
         self.lost = 0
         """How many COMMITs, or answers to one, were lost."""
         self.on_lost: Callable[[], object] = lambda: None
@@ -67,11 +72,12 @@ class Proxy:
         """Cut the connection at each so-manyth COMMIT, which the server does not get to see; with 0 none any more."""
         self._every, self._swallows, self._commits = every, True, 0
 
-    def lose_answers(self, every: int, falls_silent: bool = False) -> None:
+    def lose_answers(self, every: int, falls_silent: bool = False, says: bytes = b"") -> None:
         """Cut the connection, or let it fall silent, after each so-manyth COMMIT: the server makes it, nobody hears it.
 
-        With 0 none any more.
+        With 0 none any more. ``says`` is heard in place of the answer.
         """
+        self._says = says
         self._every, self._falls_silent, self._swallows, self._commits = every, falls_silent, False, 0
 
     def close(self) -> None:
@@ -139,8 +145,13 @@ class Proxy:
         self.on_lost()
         if self._falls_silent:
             passage.is_silent = True
+            return
+        self._forget(passage)
+        if self._says:
+            passage.client.sendall(self._says)
+            passage.client.close()
+            passage.server.close()
         else:
-            self._forget(passage)
             passage.reset()
 
     def _forget(self, passage: _Passage) -> None:

@@ -11,6 +11,7 @@ import sqlite3
 import sys
 from typing import Any
 
+import psycopg
 import sqlalchemy as sa
 
 _FILE_EVENTS = {
@@ -40,6 +41,7 @@ class Steps:
         self._numbers = itertools.count(1)
         self._watch_files()
         self._watch_database()
+        self._watch_server()
 
     def take(self, name: str) -> None:
         """Count one step, or die before it."""
@@ -73,13 +75,36 @@ class Steps:
             if words[0] not in _READING:
                 self.take(" ".join(words))
 
+        def is_file(connection: sa.Connection) -> bool:
+            return connection.dialect.name == "sqlite"
+
         def trace(connection: sqlite3.Connection, _record: Any) -> None:
-            connection.set_trace_callback(before)
+            if isinstance(connection, sqlite3.Connection):
+                connection.set_trace_callback(before)
 
         def at_commit(connection: sa.Connection) -> None:
-            if not connection.get_execution_options().get("clworker_read_only"):
+            if is_file(connection) and not connection.get_execution_options().get("clworker_read_only"):
                 self.take("COMMIT")
+
+        def at_rollback(connection: sa.Connection) -> None:
+            if is_file(connection):
+                self.take("ROLLBACK")
 
         sa.event.listen(sa.Pool, "connect", trace)
         sa.event.listen(sa.Engine, "commit", at_commit)
-        sa.event.listen(sa.Engine, "rollback", lambda *_: self.take("ROLLBACK"))
+        sa.event.listen(sa.Engine, "rollback", at_rollback)
+
+    def _watch_server(self) -> None:
+        """Count what ends a transaction that may have written: until then nobody sees anything of it."""
+        execute = psycopg.Cursor.execute
+        reading: set[int] = set()
+
+        def counted(cursor: "psycopg.Cursor[Any]", query: Any, *values: Any, **options: Any) -> Any:
+            words = str(query).split(maxsplit=1)
+            if words[0] == "BEGIN":
+                (reading.add if "READ ONLY" in str(query) else reading.discard)(id(cursor.connection))
+            elif words[0] == "COMMIT" and id(cursor.connection) not in reading:
+                self.take("COMMIT")
+            return execute(cursor, query, *values, **options)
+
+        setattr(psycopg.Cursor, "execute", counted)  # noqa: B010  (a method cannot be assigned to)

@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 
@@ -13,6 +14,7 @@ from clworker.core import JobClient, JobFilter, load_settings, run_once
 from clworker.core.errors import JobNotFound, ParamsRefused, PluginHostFailed, TaskUnknown, UsageFault
 from clworker.core.settings import Settings
 from tests.support.broker import Broker
+from tests.support.emptied import Emptied
 from tests.support.processes import children_of
 from tests.support.waiting import wait_until
 from tests.support.watcher import Watcher
@@ -30,7 +32,21 @@ def client(settings: Settings) -> Iterator[JobClient]:
         yield opened
 
 
-def test_a_job_from_its_submission_to_its_end(client: JobClient, settings: Settings, picture: Path) -> None:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def either(request: pytest.FixtureRequest, settings: Settings) -> Settings:
+    """The same with each kind of database."""
+    if request.param == "sqlite":
+        return settings
+    postgresql: Emptied = request.getfixturevalue("postgresql")
+    return replace(settings, database_url=postgresql.place("own", settings.database_path).url)
+
+
+def test_a_job_from_its_submission_to_its_end(either: Settings, picture: Path) -> None:
+    with JobClient(either) as client:
+        submit_run_and_wait(client, either, picture)
+
+
+def submit_run_and_wait(client: JobClient, settings: Settings, picture: Path) -> None:
     handlers = logging.getLogger().handlers[:]
     job = client.submit("image_resize", [picture], {"width": 64, "height": 48}, priority=7)
     assert (job.status, job.priority, job.params["width"]) == ("queued", 7, 64)

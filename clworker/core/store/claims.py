@@ -69,10 +69,11 @@ class Claims:
         locked = held.order_by(jobs.columns.id + 0).with_for_update(of=jobs.table)
         self._held_of_these = PreparedForMany(locked, attempts.c.job_id, dialect)
         self._held_by = held.where(attempts.c.instance == sa.bindparam("instance"))
+        # A lock that keeps out who would end the instance, and not its heartbeats.
         self._ending = Prepared(
             sa.select(instances.c.ended_at)
             .where(instances.c.instance == sa.bindparam("instance"))
-            .with_for_update(read=True),
+            .with_for_update(read=True, key_share=True),
             dialect,
         )
         self._ends = Ends(jobs, dialect)
@@ -120,8 +121,13 @@ class Claims:
                 ended = any(ended_at is not None for (ended_at,) in ending())
                 claims = () if ended else self._queue.take(connection, instance, chosen)
             if claims:
-                first = is_attempt(claims[0].job_id, claims[0].token)
-                evidence.leave(lambda: sa.select(attempts.c.id).where(first, attempts.c.ended_at.is_(None)))
+                first = claims[0]
+                evidence.leave(
+                    lambda: sa.select(attempts.c.id).where(
+                        is_attempt(first.job_id, first.token), attempts.c.ended_at.is_(None)
+                    ),
+                    lambda: self._row(self._jobs.columns.job_id == first.job_id),
+                )
             evidence.result = done = Exchange(settled, claims, ended)
         return done
 
@@ -211,10 +217,16 @@ class Claims:
     ) -> None:
         held, _, first = endings[0]
         of_first = (attempts.c.id == held.attempt_id, attempts.c.ended_at.is_not(None))
-        evidence.leave(lambda: sa.select(attempts.c.id).where(*of_first, attempts.c.cause == str(first.cause)))
+        evidence.leave(
+            lambda: sa.select(attempts.c.id).where(*of_first, attempts.c.cause == str(first.cause)),
+            lambda: self._row(self._jobs.columns.id == held.row_id),
+        )
         self._ends.write(connection, endings)
         if any(isinstance(ending, Return) for *_, ending in endings):
             self._database.announce(connection)
+
+    def _row(self, which: sa.ColumnElement[bool]) -> sa.Select[Any]:
+        return sa.select(self._jobs.columns.id).where(which)
 
     def _held(self, connection: sa.Connection, claims: Sequence[Claim]) -> dict[str, Held]:
         """Return those of the claims that stand, by their tokens."""

@@ -33,10 +33,19 @@ class Evidence:
         self._trace: Callable[[], sa.Select[Any]] | None = None
         self.result: Any = None
         """What the transaction comes to, for whoever asks once the server is back."""
+        self._locked: Callable[[], sa.Select[Any]] | None = None
 
-    def leave(self, trace: Callable[[], sa.Select[Any]]) -> None:
-        """Note what makes a query that finds something only if this transaction was committed."""
-        self._trace = trace
+    def leave(self, trace: Callable[[], sa.Select[Any]], locked: Callable[[], sa.Select[Any]] | None = None) -> None:
+        """Note what makes a query that finds something only if this transaction was committed.
+
+        ``locked`` makes one for a row that this transaction keeps locked until its end.
+        """
+        self._trace, self._locked = trace, locked
+
+    def wait_for_end(self, connection: sa.Connection) -> None:
+        """Wait until the transaction is over: the server may be committing it yet, and nothing be seen of it."""
+        if self._locked is not None:
+            connection.execute(self._locked().with_for_update()).close()
 
     def stands(self, connection: sa.Connection) -> bool:
         """Look for it, in another transaction."""

@@ -44,8 +44,9 @@ class CertainClaims(PassingClaims):
             raise
         del self._claimed[: len(claimed)]
         results = iter(more.settled)
-        settled = [self._settled.get(each.claim.token) or next(results) for each in settlements]
-        self._settled.clear()
+        # The others are asked for later, where not all that was handed in comes again at once.
+        tokens = [settlement.claim.token for settlement in settlements]
+        settled = [self._settled.pop(token) if token in self._settled else next(results) for token in tokens]
         return Exchange(settled, [*claimed, *more.claims], more.ended)
 
     def _find_out(self) -> None:

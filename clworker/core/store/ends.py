@@ -11,7 +11,6 @@ from clworker.core.clock import now_ms
 from clworker.core.models.attempts import Claim, Death, Ending, Return
 from clworker.core.models.jobs import ComputeJobStatus
 from clworker.core.store.prepared import PreparedForRows
-from clworker.core.store.rows import PlainText
 from clworker.core.store.schema import JobsTable, attempts
 
 
@@ -28,8 +27,11 @@ class Ends:
 
     def __init__(self, jobs: JobsTable, dialect: sa.Dialect) -> None:
         self._jobs = jobs
-        result = jobs.columns[jobs.result_name].type
-        self._end_jobs = PreparedForRows(self._ending_of_jobs, {**_OF_JOBS, "new_output": result}, dialect)
+        texts = {
+            "new_output": jobs.columns[jobs.result_name].type,
+            "new_message": jobs.columns.error_message.type,
+        }
+        self._end_jobs = PreparedForRows(self._ending_of_jobs, {**_OF_JOBS, **texts}, dialect)
         self._end_attempts = PreparedForRows(_ending_of_attempts, _OF_ATTEMPTS, dialect)
 
     def write(self, connection: sa.Connection, endings: Sequence[tuple[Held, Claim, Ending]]) -> None:
@@ -57,7 +59,6 @@ _OF_JOBS: dict[str, TypeEngine[Any]] = {
     "row_id": sa.BigInteger(),
     "new_status": sa.String(),
     "new_progress": sa.Integer(),
-    "new_message": PlainText(),
     "new_end": sa.BigInteger(),
     "new_retries": sa.Integer(),
     "now": sa.BigInteger(),

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from clworker.core.clock import now_ms
 from clworker.core.models.workers import WorkerRecord
-from clworker.core.store.database import Database, again_on_conflict
+from clworker.core.store.database import Database, Evidence, again_on_conflict
 from clworker.core.store.identity import Instance, LockFile, Role, current_boot_id, is_dead, remove_strays
 from clworker.core.store.schema import attempts, instances
 
@@ -36,7 +36,9 @@ class Instances:
         A worker that ``run`` started gets its name only while no other may still live under
         it: those that may are returned, and nothing is written. Raises StoreUnavailable.
         """
-        with self._database.write() as connection:
+        evidence = Evidence()
+        evidence.leave(lambda: sa.select(instances.c.instance).where(instances.c.instance == instance.instance))
+        with self._database.write(evidence) as connection:
             if instance.role is Role.RUN:
                 self._database.keep_others_out(connection, instance.worker_id)
                 named = _record_query().where(

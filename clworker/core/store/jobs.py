@@ -250,6 +250,9 @@ class Jobs:
 
 def _begins_with(connection: sa.Connection, column: sa.Column[Any], prefix: str) -> list[sa.ColumnElement[bool]]:
     ordered = _by_bytes(connection, column)
+    if connection.dialect.name == "postgresql":
+        return [ordered.startswith(prefix, autoescape=True)]  # not every encoding has a last character
+    # By LIKE, which is deaf to case there, no index would be used.
     return [ordered >= prefix, ordered < prefix + _LAST_CHARACTER]
 
 

@@ -97,8 +97,8 @@ class PostgresDatabase(Database):
 
     def close(self) -> None:
         """Close every connection; the database can be used again afterwards."""
-        while self._idle:
-            _drop(self._idle.pop()[0])
+        while (kept := self._kept()) is not None:
+            _drop(kept[0])
 
     def connect(self) -> "psycopg.Connection[Any]":
         """Open a connection beside those of the transactions. Raises StoreUnavailable."""
@@ -130,14 +130,14 @@ class PostgresDatabase(Database):
 
     def _begun(self, begin: Sequence[str]) -> sa.Connection:
         """Begin on a connection that was kept, or on a new one where that was cut meanwhile."""
-        while self._idle:
-            connection, used_at = self._idle.pop()
+        while (kept := self._kept()) is not None:
+            connection, used_at = kept
             try:
                 # The answer is not waited for on a connection that has just proven itself.
                 self._begin(connection, begin, wait=time.monotonic() > used_at + _IDLE or _has_news(connection))
                 return connection
-            except psycopg.OperationalError:
-                if not _is_broken(connection):
+            except psycopg.OperationalError as failure:
+                if _is_verdict(failure):
                     raise
         connection = self.engine.connect()
         self._begin(connection, begin)
@@ -161,16 +161,26 @@ class PostgresDatabase(Database):
     def _commit(self, connection: sa.Connection, evidence: Evidence | None) -> None:
         try:
             pipelines.commit(connection)
-        except BaseException:
-            broken = _is_broken(connection)
+        except psycopg.Error as failure:
             _drop(connection)
-            stands = self._stands(evidence) if broken and evidence is not None else False
-            if stands is None and evidence is not None:
-                raise InDoubt(self.label, evidence) from None
+            if evidence is None or _is_verdict(failure):
+                raise
+            stands = self._stands(evidence)
+            if stands is None:
+                raise InDoubt(self.label, evidence) from failure
             if not stands:
                 raise
+        except BaseException:
+            _drop(connection)
+            raise
         else:
             self._keep(connection)
+
+    def _kept(self) -> tuple[sa.Connection, float] | None:
+        try:
+            return self._idle.pop()
+        except IndexError:  # also when another thread has taken the last one at this moment
+            return None
 
     def _keep(self, connection: sa.Connection) -> None:
         self._idle.append((connection, time.monotonic()))
@@ -182,6 +192,8 @@ class PostgresDatabase(Database):
             time.sleep(_PAUSE)  # the first one for a commit that is still under way
             try:
                 with self.engine.connect() as connection:
+                    connection.exec_driver_sql(f"SET lock_timeout = '{_UNSURE:g}s'")
+                    evidence.wait_for_end(connection)
                     return evidence.stands(connection)
             except sa.exc.DBAPIError:
                 continue
@@ -231,6 +243,12 @@ def _has_news(connection: sa.Connection) -> bool:
     poll = select.poll()
     poll.register(driver_of(connection).fileno(), select.POLLIN)
     return bool(poll.poll(0))
+
+
+def _is_verdict(failure: psycopg.Error) -> bool:
+    """Tell whether the server has refused something, rather than gone away before it could answer."""
+    state = failure.sqlstate
+    return state is not None and not state.startswith(("08", "57P"))
 
 
 def _is_broken(connection: sa.Connection) -> bool:

@@ -16,16 +16,14 @@ def parameters_of(url: str) -> dict[str, str]:
     server, _, name = where.rpartition("/")
     user_info, _, hosts = server.rpartition("@")
     user, _, password = user_info.partition(":")
-    given = {"user": unquote(user), "password": unquote(password), "dbname": unquote(name), **_places(hosts.split(","))}
     asked = parse_qsl(query, keep_blank_values=True)
-    if named := [value for parameter, value in asked if parameter == "host"]:
-        given |= _places(",".join(named).split(","))
-    return {key: value for key, value in {**given, **_others(asked)}.items() if value}
-
-
-def _others(asked: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return what is no host; without ports where each host has its own already."""
-    return {parameter: value for parameter, value in asked if parameter != "host"}
+    parts = [
+        {"user": unquote(user), "password": unquote(password), "dbname": unquote(name)},
+        _places(hosts.split(",")),
+        _places(",".join(value for parameter, value in asked if parameter == "host").split(",")),
+        {parameter: value for parameter, value in asked if parameter != "host"},
+    ]
+    return {parameter: value for part in parts for parameter, value in part.items() if value}
 
 
 def _places(places: Iterable[str]) -> dict[str, str]:

@@ -16,6 +16,7 @@ PATIENCE = 45.0
 
 _DEFAULTS: dict[str, str | int] = {
     "application_name": "clworker",
+    "client_encoding": "UTF8",  # whatever the database has: of SQL_ASCII the driver would return bytes for texts
     "connect_timeout": 5,
     "keepalives": 1,
     "keepalives_idle": 10,

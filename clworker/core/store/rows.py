@@ -79,16 +79,36 @@ def json_type(dialect: sa.Dialect, kind: Any) -> JsonText:
 
 
 class PlainText(sa.types.TypeDecorator[str]):
-    """Text in which what the database refuses is kept as escapes: bytes of a file name that are no UTF-8, and NUL."""
+    """Text in which what the database refuses is kept as escapes: bytes of a file name that are no UTF-8, and NUL.
+
+    So are characters that its encoding does not have.
+    """
 
     impl = sa.Text
     cache_ok = True
 
+    def __init__(self, codec: str = "utf-8") -> None:
+        """``codec`` is Python's name of what the database can hold."""
+        super().__init__()
+        self.codec = codec
+
     def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
         if value is None:
             return None
-        text = value.encode(errors="backslashreplace").decode()
+        text = value.encode(self.codec, errors="backslashreplace").decode(self.codec)
         return text.replace("\0", "\\x00") if dialect.name == "postgresql" else text
+
+
+_CODECS = {"UTF8": "utf-8", "SQL_ASCII": "utf-8", "LATIN1": "latin-1"}
+"""Python's names of the encodings of PostgreSQL that are known to hold the same; of any other ASCII is certain."""
+
+
+def plain_text(connection: sa.Connection) -> PlainText:
+    """Return how text that must be kept is written into this database."""
+    if connection.dialect.name != "postgresql":
+        return PlainText()
+    driver: Any = connection.connection.driver_connection
+    return PlainText(_CODECS.get(driver.info.parameter_status("server_encoding"), "ascii"))
 
 
 class _Size(FunctionElement[int]):

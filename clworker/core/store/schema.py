@@ -13,7 +13,7 @@ from sqlalchemy.schema import CreateIndex
 from clworker.core.errors import SchemaMismatch
 from clworker.core.models.jobs import ComputeJob, ComputeJobStatus
 from clworker.core.store.database import Database, RightMissing
-from clworker.core.store.rows import PlainText, json_type, readable
+from clworker.core.store.rows import PlainText, json_type, plain_text, readable
 
 _log = logging.getLogger("clworker.store")
 
@@ -263,9 +263,15 @@ def _bound_jobs(connection: sa.Connection, label: str) -> JobsTable:
     for column in _CURRENT.columns:
         name = result_name if column.name == "output" else column.name
         if name in present:
-            kind = json_type(connection.dialect, present[name]) if isinstance(column.type, sa.JSON) else column.type
-            columns.append(sa.Column(name, kind, primary_key=column.primary_key))
+            columns.append(sa.Column(name, _kind(connection, column, present[name]), primary_key=column.primary_key))
     return JobsTable(sa.Table("jobs", sa.MetaData(), *columns), result_name)
+
+
+def _kind(connection: sa.Connection, column: sa.Column[Any], found: Any) -> Any:
+    """Return how values go into a column of ``jobs``, by the type and the encoding that it has in this database."""
+    if isinstance(column.type, sa.JSON):
+        return json_type(connection.dialect, found)
+    return plain_text(connection) if isinstance(column.type, PlainText) else column.type
 
 
 def _queue_index(jobs: JobsTable) -> sa.Index:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from clworker.core.models.jobs import ComputeJob
 from clworker.core.models.requests import JobFilter
-from clworker.core.store.database import Database
+from clworker.core.store.database import Database, Evidence
 from clworker.core.store.rows import is_held_back, job_of, refusal_of
 from clworker.core.store.schema import JobsTable
 
@@ -69,11 +69,14 @@ class Transfers:
         If there are any, the other jobs are added only with ``skip_existing``. Raises
         StoreUnavailable, and UsageFault for values that the database refuses.
         """
-        with self._database.write() as connection:
+        evidence = Evidence()
+        with self._database.write(evidence) as connection:
+            self._database.keep_others_out(connection, "imports")  # who would add the same between our look and our end
             existing = self._existing(connection, [job.job_id for job in jobs])
             rows = [self._values(job) for job in jobs if job.job_id not in existing]
             if rows and (skip_existing or not existing):
                 connection.execute(self._jobs.table.insert(), rows)
+                evidence.leave(lambda: self._jobs.with_id(rows[0]["job_id"]))
                 self._database.announce(connection)
         return existing
 

@@ -6,10 +6,10 @@ for a timer, and what cannot be recorded now is handed in again until it can.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from clworker.core.errors import ClaimLost, DatabaseTrouble, StoreUnavailable
-from clworker.core.models.attempts import Ending
+from clworker.core.errors import ClaimLost, DatabaseTrouble, StoreUnavailable, UsageFault
+from clworker.core.models.attempts import Ending, Outcome
 from clworker.core.store.claims import Exchange, Settlement
 from clworker.core.store.queue import Choice
 from clworker.core.store.store import Store
@@ -31,6 +31,8 @@ class Matter:
     """DatabaseTrouble means that it had to be given up."""
     clean_up: Callable[[], None] | None
     """Called afterwards, where it may block."""
+    is_refused: bool = False
+    """Whether it tells only that the database has refused what it was."""
 
 
 class Desk:
@@ -43,6 +45,8 @@ class Desk:
         self._task_types = task_types
         self._matters: list[Matter] = []
         self._clean_ups: list[Callable[[], None]] = []
+        self._apart = 0
+        """How many matters, the first ones, are each to be settled alone."""
         self._outage = Outage("database out of reach; trying again until it is back")
         self._failures = 0
         self._patient_until: float | None = None
@@ -88,9 +92,9 @@ class Desk:
     async def exchange(self, limit: int, choose: Choice) -> Exchange | None:
         """Settle what was handed in and claim up to ``limit`` jobs; None while the database is out of reach.
 
-        Raises DatabaseLost.
+        Raises DatabaseLost, and UsageFault when the database refuses what no outcome can have caused.
         """
-        matters, self._matters = self._matters, []
+        matters, self._matters = self._next()
         settlements = [matter.settlement for matter in matters]
         try:
             done = await self._call(
@@ -100,12 +104,37 @@ class Desk:
             self._keep(matters, failure)
             await self._clean_up()
             return None
+        except UsageFault as failure:
+            if not matters or matters[0].is_refused:
+                self._matters = matters + self._matters
+                raise
+            self._matters = self._taken_apart(matters, failure) + self._matters
+            self.ask()
+            return None
         except BaseException:
             self._matters = matters + self._matters
             raise
+        if self._apart:
+            self.ask()
         self._tell(matters, done)
         await self._clean_up()
         return done
+
+    def _next(self) -> tuple[list[Matter], list[Matter]]:
+        """Return what is to be settled by the next exchange, and the rest."""
+        if not self._apart:
+            return self._matters, []
+        self._apart -= 1
+        return self._matters[:1], self._matters[1:]
+
+    def _taken_apart(self, matters: list[Matter], failure: UsageFault) -> list[Matter]:
+        """Have each tried alone; what is refused even then ends its job with that, and holds up no other."""
+        self._apart += len(matters)
+        if len(matters) > 1:
+            return matters
+        message = f"the outcome cannot be recorded: {failure}"
+        settlement = replace(matters[0].settlement, conclude=lambda: Outcome.failed(message))
+        return [replace(matters[0], settlement=settlement, is_refused=True)]
 
     def _tell(self, matters: Sequence[Matter], done: Exchange) -> None:
         kept: list[Matter] = []

@@ -135,8 +135,15 @@ class Execution:
             missed.note(self.claim, path)
             self._settle(lambda: Return(Cause.INPUT_MISSING))
         else:
-            outcome = _outcome_of(message, self._around.store.claims.refusal_of)
+            outcome = self._held(_outcome_of(message))
             self._settle(lambda: self._placed(outcome))
+
+    def _held(self, outcome: Outcome) -> Outcome:
+        """Fail a job whose output the database cannot hold, before its files are placed or others recorded with it."""
+        refusal = self._around.store.claims.refusal_of(outcome.output)
+        if refusal is None:
+            return outcome
+        return Outcome.failed(f"the task's output cannot be kept in the database: {refusal}", death=outcome.death)
 
     def slot_died(self, death: Death) -> None:
         """Settle what was at work in a slot that has died."""
@@ -261,11 +268,8 @@ class Execution:
         self._around.publish(self.claim.job_id, ComputeJobStatus.QUEUED, 0)
 
 
-def _outcome_of(message: Message, refusal_of: Callable[[Any], str | None]) -> Outcome:
+def _outcome_of(message: Message) -> Outcome:
     memory = Death(peak_memory_kib=message["peak_kib"])
     if message["error"] is not None:
         return Outcome.failed(one_line(message["error"]), death=memory)
-    # Known before its files are placed, and before others are recorded along with it.
-    if (refusal := refusal_of(message["output"])) is not None:
-        return Outcome.failed(f"the task's output cannot be kept in the database: {refusal}", death=memory)
     return Outcome(ComputeJobStatus.COMPLETED, Cause.COMPLETED, output=message["output"], death=memory)

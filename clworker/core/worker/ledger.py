@@ -1,6 +1,7 @@
 """The supervisor's calls to the store: in a thread of their own.
 
-No database call ever blocks the event loop, and all share one thread and so one connection.
+No database call ever blocks the event loop, and all but the heartbeats share one thread and so
+one connection.
 """
 
 import asyncio

@@ -8,6 +8,7 @@ import structlog
 from clworker.core.errors import DatabaseTrouble, StoreUnavailable
 from clworker.core.store.identity import Instance
 from clworker.core.worker.execution import Surroundings
+from clworker.core.worker.ledger import Ledger
 from clworker.core.worker.rescuer import Rescuer
 from clworker.core.worker.vigil import Vigil
 
@@ -23,6 +24,8 @@ class Membership:
     def __init__(self, around: Surroundings, instance: Instance) -> None:
         self._store = around.store
         self._call = around.ledger.call
+        # A thread of their own for the heartbeats: an exchange may wait long, such as for a file server.
+        self._pulse = Ledger()
         self._instance = instance.instance
         self._interval = instance.heartbeat_interval
         self._rescuer = Rescuer(around)
@@ -39,10 +42,14 @@ class Membership:
 
     async def renew(self) -> None:
         """Write one heartbeat, and notice when the place is lost. Raises StoreUnavailable."""
-        if await self._call(self.is_member):
+        if await self._pulse.call(self.is_member):
             self._vigil.renewed()
         else:
             self.taken_over.set()
+
+    async def close(self) -> None:
+        """Have the heartbeat that may be under way end, and none follow."""
+        await asyncio.to_thread(self._pulse.close)
 
     def is_member(self) -> bool:
         """Write one heartbeat and tell whether the place is ours; blocks. Raises StoreUnavailable.

@@ -87,6 +87,7 @@ class ComputeWorker:
 
     async def __aexit__(self, *_failure: object) -> None:
         """Note the end of this instance, unless something of it is left for a rescuer."""
+        await self._membership.close()
         if self._may_still_be_seen:
             return  # registered and dead: whoever sees that will remove the message once the broker is back
         try:
