@@ -1,12 +1,11 @@
 """How many connections the program takes from a PostgreSQL server, which grants it no more than it may need."""
 
-import urllib.request
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.process.test_http import Site
 from tests.support import databases
-from tests.support.broker import free_port
 from tests.support.emptied import Emptied
 from tests.support.plugins import PluginFolder
 from tests.support.postgres import Place
@@ -42,14 +41,14 @@ def test_commands_take_one_and_a_worker_of_any_number_of_slots_three(
     assert program.ok("jobs", "-f", "json").json[0]["status"] == "completed"
 
     limited(3)
-    port = free_port()
-    worker = start_worker("-c", "16", "--poll-interval", "300", "--http", str(port))
+    worker = start_worker("-c", "16", "--poll-interval", "300", "--http", "0")
     jobs = [f"job-{number}" for number in range(150)]
     databases.insert(server_place, [{"job_id": job_id, "task_type": "quick"} for job_id in jobs])
     databases.execute(server_place, "NOTIFY clworker_queued")
-    for path in ("metrics", "", "healthz"):
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=20) as answer:
-            assert answer.status == 200
+    site = Site(worker)
+    for path in ("metrics", ""):
+        assert site.get(path)[0] == 200
+    site.wait_for("readyz", (200, "ready\n"))
     wait_for_jobs(server_place, *jobs)
     assert worker.stop().code == 0
     assert [line for line in worker.log if line["level"] in ("warning", "error")] == []
