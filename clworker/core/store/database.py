@@ -3,15 +3,15 @@
 import random
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 
-from clworker.core.errors import StoreUnavailable
+from clworker.core.errors import ClworkerError, StoreUnavailable, UsageFault
 from clworker.core.store.changes import Changes
 
 BUSY_TIMEOUT = 10.0
@@ -125,6 +125,19 @@ class InDoubt(StoreUnavailable):
 
 class RightMissing(StoreUnavailable):
     """The database's user lacks a right."""
+
+
+@contextmanager
+def failures_in_words(driver_error: type[Exception], told: Callable[[Any], ClworkerError]) -> Iterator[None]:
+    """Raise what ``told`` makes of the driver's failures, and UsageFault for what could not even be sent."""
+    try:
+        yield
+    except UnicodeEncodeError as failure:
+        raise UsageFault(f"{failure.object!r} is no valid text: no database can hold it") from failure
+    except (sa.exc.DBAPIError, driver_error) as failure:  # of SQLAlchemy, or of a prepared statement
+        raise told(failure.orig if isinstance(failure, sa.exc.DBAPIError) else failure) from failure
+    except sa.exc.StatementError as failure:  # a value that JSON cannot say
+        raise UsageFault(f"a value cannot be kept in the database: {failure.orig}") from failure
 
 
 def again_on_conflict(operation: Callable[Given, Result]) -> Callable[Given, Result]:

@@ -18,11 +18,11 @@ from typing import Any
 import psycopg
 import sqlalchemy as sa
 
-from clworker.core.errors import StoreUnavailable, UsageFault
+from clworker.core.errors import ClworkerError, StoreUnavailable
 from clworker.core.secrets import masked_url
 from clworker.core.store import pipelines
 from clworker.core.store.announcements import CHANNEL, Announcements
-from clworker.core.store.database import Database, Evidence, InDoubt
+from clworker.core.store.database import Database, Evidence, InDoubt, failures_in_words
 from clworker.core.store.pipelines import driver_of
 from clworker.core.store.postgres_connections import PATIENCE, engine_for, patient
 from clworker.core.store.postgres_failures import in_words
@@ -68,13 +68,13 @@ class PostgresDatabase(Database):
     @contextmanager
     def write(self, evidence: Evidence | None = None) -> Iterator[sa.Connection]:
         """Open a transaction in which each statement sees what was committed before it."""
-        with self._failures_in_words(), self._transaction(self._to_write, evidence) as connection:
+        with failures_in_words(psycopg.Error, self._told), self._transaction(self._to_write, evidence) as connection:
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """Open a transaction that sees one state of the database and locks nobody out."""
-        with self._failures_in_words(), self._transaction(self._to_read) as connection:
+        with failures_in_words(psycopg.Error, self._told), self._transaction(self._to_read) as connection:
             yield connection
 
     def keep_others_out(self, connection: sa.Connection, subject: str) -> None:
@@ -102,7 +102,7 @@ class PostgresDatabase(Database):
 
     def connect(self) -> "psycopg.Connection[Any]":
         """Open a connection beside those of the transactions. Raises StoreUnavailable."""
-        with self._failures_in_words():
+        with failures_in_words(psycopg.Error, self._told):
             opened = self.engine.raw_connection()
             driver: Any = opened.driver_connection
             opened.detach()
@@ -211,17 +211,8 @@ class PostgresDatabase(Database):
         else:
             self._keep(connection)
 
-    @contextmanager
-    def _failures_in_words(self) -> Iterator[None]:
-        try:
-            yield
-        except UnicodeEncodeError as failure:
-            raise UsageFault(f"{failure.object!r} is no valid text: no database can hold it") from failure
-        except (sa.exc.DBAPIError, psycopg.Error) as failure:  # of SQLAlchemy, or of a prepared statement
-            told = failure.orig if isinstance(failure, sa.exc.DBAPIError) else failure
-            raise in_words(told, self.label) from failure
-        except sa.exc.StatementError as failure:  # not even sent: a value that JSON cannot say
-            raise UsageFault(f"a value cannot be kept in the database: {failure.orig}") from failure
+    def _told(self, failure: Any) -> ClworkerError:
+        return in_words(failure, self.label)
 
 
 def _limits(busy_timeout: float) -> dict[str, str]:

@@ -20,11 +20,11 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 from sqlalchemy.pool import QueuePool
 
-from clworker.core.errors import DatabaseLost, StoreUnavailable, UsageFault
+from clworker.core.errors import ClworkerError, DatabaseLost, StoreUnavailable, UsageFault
 from clworker.core.parsing import sqlite_path
 from clworker.core.secrets import masked
 from clworker.core.store.changes import ChangeProbe
-from clworker.core.store.database import BUSY_TIMEOUT, Database, Evidence
+from clworker.core.store.database import BUSY_TIMEOUT, Database, Evidence, failures_in_words
 from clworker.core.store.failures import LOG_REMOVED, in_words
 from clworker.core.store.files import DatabaseFiles, held_open, see_that_nobody_uses
 
@@ -81,13 +81,21 @@ class SqliteDatabase(Database):
     @contextmanager
     def write(self, evidence: Evidence | None = None) -> Iterator[sa.Connection]:
         """Open a transaction that holds the write lock from its first moment to its commit."""
-        with self._failures_in_words(), self._sound_files(), self._transaction(self._begin_writing) as connection:
+        with (
+            failures_in_words(sqlite3.Error, self._told),
+            self._sound_files(),
+            self._transaction(self._begin_writing) as connection,
+        ):
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """Open a transaction that sees one state of the database and locks nobody out."""
-        with self._failures_in_words(), self._sound_files(), self._transaction(_begin_reading) as connection:
+        with (
+            failures_in_words(sqlite3.Error, self._told),
+            self._sound_files(),
+            self._transaction(_begin_reading) as connection,
+        ):
             yield connection
 
     @contextmanager
@@ -228,19 +236,10 @@ class SqliteDatabase(Database):
         for follower in self.followers:
             follower.resume()
 
-    @contextmanager
-    def _failures_in_words(self) -> Iterator[None]:
-        try:
-            yield
-        except UnicodeEncodeError as failure:
-            raise UsageFault(f"{failure.object!r} is no valid text: no database can hold it") from failure
-        except (sa.exc.DBAPIError, sqlite3.Error) as failure:  # of SQLAlchemy, or of a prepared statement
-            told = failure.orig if isinstance(failure, sa.exc.DBAPIError) else failure
-            if getattr(told, "sqlite_errorname", None) == "SQLITE_CONSTRAINT_UNIQUE":
-                raise UsageFault(f"database {self.label} refuses the row: {told}") from failure
-            raise in_words(told, self.label, self.path) from failure
-        except sa.exc.StatementError as failure:  # not even sent: a value that JSON cannot say
-            raise UsageFault(f"a value cannot be kept in the database: {failure.orig}") from failure
+    def _told(self, failure: Any) -> ClworkerError:
+        if getattr(failure, "sqlite_errorname", None) == "SQLITE_CONSTRAINT_UNIQUE":
+            return UsageFault(f"database {self.label} refuses the row: {failure}")
+        return in_words(failure, self.label, self.path)
 
 
 def _begin_reading(driver: sqlite3.Connection) -> None:
