@@ -37,11 +37,7 @@ class Prepared:
         self._places = compiled.positiontup
         self._has_rows = isinstance(statement, sa.SelectBase)
         self._is_local = dialect.name == "sqlite"
-        self._translations: dict[str, Callable[[Any], Any]] = {
-            name: translate
-            for bind, name in compiled.bind_names.items()
-            if (translate := bind.type.dialect_impl(dialect).bind_processor(dialect)) is not None
-        }
+        self._translated = _Translator({name: bind.type for bind, name in compiled.bind_names.items()}, dialect)
         self._fixed = self._translated(compiled.params)
 
     def run(self, connection: sa.Connection, **values: Any) -> Sequence[Any]:
@@ -67,7 +63,19 @@ class Prepared:
         bound = {**self._fixed, **self._translated(values)}
         return bound if self._places is None else tuple([bound[name] for name in self._places])
 
-    def _translated(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+
+class _Translator:
+    """What Python has to do with values before the driver gets them."""
+
+    def __init__(self, types: Mapping[str, TypeEngine[Any]], dialect: sa.Dialect) -> None:
+        self._translations: dict[str, Callable[[Any], Any]] = {
+            name: translate
+            for name, kind in types.items()
+            if (translate := kind.dialect_impl(dialect).bind_processor(dialect)) is not None
+        }
+
+    def __call__(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the values translated. Raises UsageFault for one that cannot be."""
         if self._translations.keys().isdisjoint(values):
             return values
         try:
@@ -128,25 +136,15 @@ class PreparedForRows:
         self._is_local = dialect.name == "sqlite"
         given = _parameters(types) if self._is_local else _columns_of_json(types)
         self._change = Prepared(change(given), dialect)
-        self._translations = {
-            name: translate
-            for name, kind in types.items()
-            if (translate := kind.dialect_impl(dialect).bind_processor(dialect)) is not None
-        }
+        self._translated = _Translator(types, dialect)
 
     def send(self, connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         """Make the change without waiting for a server. Raises UsageFault for a value that cannot be translated."""
         if self._is_local:
             self._change.run_each(connection, rows)
             return
-        try:
-            translated = [{name: self._translated(name, value) for name, value in row.items()} for row in rows]
-        except (TypeError, ValueError) as failure:
-            raise UsageFault(f"a value cannot be kept in the database: {failure}") from failure
+        translated = [self._translated(row) for row in rows]
         self._change.send(connection, **{_ROWS: json.dumps(translated, ensure_ascii=False)})
-
-    def _translated(self, name: str, value: Any) -> Any:
-        return self._translations[name](value) if name in self._translations else value
 
 
 def _parameters(types: Mapping[str, TypeEngine[Any]]) -> Mapping[str, Any]:
