@@ -51,11 +51,12 @@ class Exchange:
 class Claims:
     """The state machine of jobs, over one database."""
 
-    def __init__(self, database: Database, jobs: JobsTable) -> None:
+    def __init__(self, database: Database, jobs: JobsTable, queue: Queue | None = None) -> None:
+        """``queue`` is asked for the next jobs, in the place of one that offers them all."""
         self._database = database
         self._jobs = jobs
         dialect = database.dialect
-        self._queue = Queue(jobs, dialect)
+        self._queue = queue or Queue(jobs, dialect)
         held: sa.Select[Any] = (
             sa.select(attempts.c.token, jobs.columns.id, attempts.c.id)
             .join(jobs.table, jobs.columns.job_id == attempts.c.job_id)

@@ -18,8 +18,8 @@ class PassingClaims(Claims):
     """The state machine of jobs, for one who leaves certain jobs to others."""
 
     def __init__(self, database: Database, jobs: JobsTable) -> None:
-        super().__init__(database, jobs)
-        self._queue = self._passing = _PassingQueue(jobs, database.dialect)
+        self._passing = _PassingQueue(jobs, database.dialect)
+        super().__init__(database, jobs, self._passing)
 
     def pass_over(self, job_ids: Collection[str]) -> None:
         """Claim none of these jobs from now on; the collection is looked into at each claim, and may change."""
@@ -44,27 +44,12 @@ class _PassingQueue(Queue):
         if not self.passed:
             return super()._probe(types)
         if types not in self._beyond:
-            self._beyond[types] = _ProbeBeyond(self._places(types), self._rows, self._dialect)
+            columns = self._jobs.columns
+            places = self._first_of_each(types, columns.id, columns.job_id, columns.task_type)
+            self._beyond[types] = _ProbeBeyond(places, self._rows, self._dialect)
         probe = self._beyond[types]
         probe.passed = self.passed
         return probe
-
-    def _places(self, types: int) -> sa.CompoundSelect[Any]:
-        """Return the query for where the first jobs of so many task types stand, without what they hold."""
-        columns = self._jobs.columns
-        each = [
-            sa.select(columns.id, columns.job_id, columns.task_type)
-            .where(
-                self._jobs.stands_at(ComputeJobStatus.QUEUED),
-                columns.task_type == sa.bindparam(f"task_type_{number}"),
-                columns.job_id.is_not(None),
-            )
-            .order_by(*self._jobs.claim_order())
-            .limit(sa.bindparam("limit"))
-            .subquery(f"type_{number}")
-            for number in range(types)
-        ]
-        return sa.union_all(*map(sa.select, each))
 
 
 class _ProbeBeyond(Prepared):

@@ -151,21 +151,26 @@ class Queue:
     def _probe(self, types: int) -> Prepared:
         """Return the query for the first jobs of so many task types: one look into the index for each."""
         if types not in self._probes:
-            columns = self._jobs.columns
-            each = [
-                sa.select(columns.id, *self._jobs.selected())
-                .where(
-                    self._jobs.stands_at(ComputeJobStatus.QUEUED),
-                    columns.task_type == sa.bindparam(f"task_type_{number}"),
-                    columns.job_id.is_not(None),
-                )
-                .order_by(*self._jobs.claim_order())
-                .limit(sa.bindparam("limit"))
-                .subquery(f"type_{number}")
-                for number in range(types)
-            ]
-            self._probes[types] = Prepared(sa.union_all(*map(sa.select, each)), self._dialect)
+            whole = self._first_of_each(types, self._jobs.columns.id, *self._jobs.selected())
+            self._probes[types] = Prepared(whole, self._dialect)
         return self._probes[types]
+
+    def _first_of_each(self, types: int, *wanted: sa.ColumnElement[Any]) -> sa.CompoundSelect[Any]:
+        """Return the query for these columns of as many jobs of each type as its ``limit`` says, in their order."""
+        columns = self._jobs.columns
+        each = [
+            sa.select(*wanted)
+            .where(
+                self._jobs.stands_at(ComputeJobStatus.QUEUED),
+                columns.task_type == sa.bindparam(f"task_type_{number}"),
+                columns.job_id.is_not(None),
+            )
+            .order_by(*self._jobs.claim_order())
+            .limit(sa.bindparam("limit"))
+            .subquery(f"type_{number}")
+            for number in range(types)
+        ]
+        return sa.union_all(*map(sa.select, each))
 
     def _has_name(self, connection: sa.Connection, found: Waiting) -> bool:
         """Tell whether the job can be found by the id that we read; one that cannot ends in ``error``."""
