@@ -105,7 +105,7 @@ class SqliteDatabase(Database):
         if not self._places.acquire(timeout=self._busy_timeout):
             raise StoreUnavailable(f"database {self.label}: {_CONNECTIONS} transactions are under way, and none ends")
         try:
-            connection = self._kept_or_new()
+            connection = self._kept() or self.engine.connect()
             try:
                 with connection.begin():
                     # SQLAlchemy's begin does nothing here, since the driver has been told to keep out of the way.
@@ -118,11 +118,11 @@ class SqliteDatabase(Database):
         finally:
             self._places.release()
 
-    def _kept_or_new(self) -> sa.Connection:
+    def _kept(self) -> sa.Connection | None:
         try:
             return self._idle.pop()
-        except IndexError:
-            return self.engine.connect()
+        except IndexError:  # also when another thread has taken the last one at this moment
+            return None
 
     def keep_others_out(self, connection: sa.Connection, subject: str) -> None:
         """Do nothing: the write lock keeps everybody out."""
@@ -163,8 +163,8 @@ class SqliteDatabase(Database):
             driver.execute(f"PRAGMA busy_timeout={round(self._busy_timeout * 1000)}").close()
 
     def _release_idle(self) -> None:
-        while self._idle:
-            self._idle.pop().close()
+        while (connection := self._kept()) is not None:
+            connection.close()
 
     def _disconnect(self) -> None:
         self._release_idle()
