@@ -11,8 +11,8 @@ import pytest
 from clworker.core.environment import load_settings
 from clworker.core.errors import DatabaseLost, SchemaMismatch, StoreUnavailable
 from clworker.core.models.attempts import Outcome
-from clworker.core.store.schema import SCHEMA_VERSION
 from clworker.core.store.store import Store
+from clworker.core.store.tables import SCHEMA_VERSION
 from tests.conformance.conftest import Bench
 from tests.support import databases
 from tests.support.program import Program

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from clworker.core.clock import now_ms
 from clworker.core.models.attempts import Cause, Claim, Death
-from clworker.core.store.schema import attempts
+from clworker.core.store.tables import attempts
 
 
 def is_attempt(job_id: Any, token: Any) -> sa.ColumnElement[bool]:

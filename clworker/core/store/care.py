@@ -19,7 +19,8 @@ from clworker.core.models.workers import WorkerRecord
 from clworker.core.store.database import Database, again_on_conflict
 from clworker.core.store.instances import record_of
 from clworker.core.store.rows import job_of
-from clworker.core.store.schema import JobsTable, attempts
+from clworker.core.store.schema import JobsTable
+from clworker.core.store.tables import attempts
 from clworker.core.times import as_time
 
 

@@ -15,7 +15,8 @@ from clworker.core.store.database import Database
 from clworker.core.store.examined import ExaminedDatabase
 from clworker.core.store.instances import Instances
 from clworker.core.store.rows import whole
-from clworker.core.store.schema import JobsTable, attempts, completed, find_jobs, find_whole
+from clworker.core.store.schema import JobsTable, completed, find_jobs, find_whole
+from clworker.core.store.tables import attempts
 
 PATIENCE = 2.0
 """Seconds to wait for another program's lock."""

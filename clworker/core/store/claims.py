@@ -22,7 +22,8 @@ from clworker.core.store.ends import Ends, Held
 from clworker.core.store.prepared import Prepared, PreparedForMany
 from clworker.core.store.queue import Choice, Queue
 from clworker.core.store.rows import refusal_of
-from clworker.core.store.schema import JobsTable, attempts, instances
+from clworker.core.store.schema import JobsTable
+from clworker.core.store.tables import attempts, instances
 
 
 @dataclass(frozen=True, slots=True)

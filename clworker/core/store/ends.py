@@ -11,7 +11,8 @@ from clworker.core.clock import now_ms
 from clworker.core.models.attempts import Claim, Death, Ending, Return
 from clworker.core.models.jobs import ComputeJobStatus
 from clworker.core.store.prepared import PreparedForRows
-from clworker.core.store.schema import JobsTable, attempts
+from clworker.core.store.schema import JobsTable
+from clworker.core.store.tables import attempts
 
 
 @dataclass(frozen=True, slots=True)

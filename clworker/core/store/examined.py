@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from clworker.core.store.changes import Changes
 from clworker.core.store.database import Database, Evidence
-from clworker.core.store.sqlite import SqliteDatabase, leave_alone
+from clworker.core.store.sqlite import SqliteDatabase
+from clworker.core.store.sqlite_connections import leave_alone
 
 
 class ExaminedDatabase(Database):

@@ -9,7 +9,7 @@ from clworker.core.clock import now_ms
 from clworker.core.models.workers import WorkerRecord
 from clworker.core.store.database import Database, Evidence, again_on_conflict
 from clworker.core.store.identity import Instance, LockFile, Role, current_boot_id, is_dead, remove_strays
-from clworker.core.store.schema import attempts, instances
+from clworker.core.store.tables import attempts, instances
 
 _KEPT_MS = 30 * 86_400_000
 _PRUNED_AT_ONCE = 1000

@@ -13,7 +13,8 @@ from clworker.core.models.jobs import ComputeJob, ComputeJobStatus, NewJob
 from clworker.core.models.requests import JobFilter
 from clworker.core.store.database import Database, Evidence, again_on_conflict
 from clworker.core.store.rows import distinct, job_of
-from clworker.core.store.schema import FINISHED_STATUSES, JobsTable, attempts, instances
+from clworker.core.store.schema import FINISHED_STATUSES, JobsTable
+from clworker.core.store.tables import attempts, instances
 from clworker.core.suggestions import did_you_mean
 
 _LAST_CHARACTER = "\U0010ffff"

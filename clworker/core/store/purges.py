@@ -12,7 +12,8 @@ import sqlalchemy as sa
 
 from clworker.core.models.requests import PurgeFilter
 from clworker.core.store.database import Database, again_on_conflict
-from clworker.core.store.schema import JobsTable, attempts, purged
+from clworker.core.store.schema import JobsTable
+from clworker.core.store.tables import attempts, purged
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from clworker.core.models.attempts import Cause, Claim
 from clworker.core.models.jobs import ComputeJob, ComputeJobStatus
 from clworker.core.store.prepared import Prepared, PreparedForMany, PreparedForRows, Rows
 from clworker.core.store.rows import LARGEST_WHOLE, job_of
-from clworker.core.store.schema import JobsTable, attempts
+from clworker.core.store.schema import JobsTable
+from clworker.core.store.tables import attempts
 
 _NAMELESS = "the job's id is no text: no program can name the job, and none can run it"
 

@@ -13,7 +13,8 @@ from clworker.core.store.database import Database, again_on_conflict
 from clworker.core.store.identity import current_boot_id, started_tokens
 from clworker.core.store.instances import lock_of
 from clworker.core.store.rows import job_of
-from clworker.core.store.schema import JobsTable, attempts, instances
+from clworker.core.store.schema import JobsTable
+from clworker.core.store.tables import attempts, instances
 
 
 class Rescues:

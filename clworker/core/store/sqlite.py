@@ -13,22 +13,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.pool import QueuePool
 
-from clworker.core.errors import ClworkerError, DatabaseLost, StoreUnavailable, UsageFault
+from clworker.core.errors import ClworkerError, StoreUnavailable, UsageFault
 from clworker.core.parsing import sqlite_path
 from clworker.core.secrets import masked
 from clworker.core.store.changes import ChangeProbe
 from clworker.core.store.database import BUSY_TIMEOUT, Database, Evidence, failures_in_words
 from clworker.core.store.failures import LOG_REMOVED, in_words
 from clworker.core.store.files import DatabaseFiles, held_open, see_that_nobody_uses
+from clworker.core.store.sqlite_connections import begin_log, check, configure
 
-_WAL_PAUSE = 0.01
 _NAPS = (0.0002, 0.0015)
 """Seconds between two tries for the write lock, by chance, so that no worker is always the last."""
 _LATER_NAPS = (0.002, 0.01)
@@ -223,11 +222,11 @@ class SqliteDatabase(Database):
         try:
             if self._log_was_lost and not self._files.has_log():
                 see_that_nobody_uses(self.path)
-            _configure(connection, self._busy_timeout)
+            configure(connection, self._busy_timeout)
             if self._doubted:
-                _check(connection, self.label)
+                check(connection, self.label)
             if self._log_was_lost:
-                _begin_log(connection)
+                begin_log(connection)
         except BaseException:
             connection.close()
             raise
@@ -255,48 +254,3 @@ def _took_write_lock(driver: sqlite3.Connection, wait: bool) -> bool:
             return False
         raise
     return True
-
-
-def _configure(connection: sqlite3.Connection, busy_timeout: float) -> None:
-    leave_alone(connection)
-    if _switched_to_wal(connection, busy_timeout) != "wal":
-        raise StoreUnavailable(
-            "the database cannot be switched to WAL mode; its folder must be on a local, writable file system"
-        )
-    connection.execute("PRAGMA synchronous=FULL").close()
-
-
-def leave_alone(connection: sqlite3.Connection) -> None:
-    """Have the driver begin no transaction by itself, and take whatever bytes stand in a text."""
-    connection.isolation_level = None
-    # SQLite keeps whatever bytes others call text; one such row must not stop the queue.
-    connection.text_factory = partial(str, encoding="utf-8", errors="replace")
-
-
-def _switched_to_wal(connection: sqlite3.Connection, busy_timeout: float) -> Any:
-    # SQLite does not wait while several programs switch a new database at once: it fails as locked.
-    deadline = time.monotonic() + busy_timeout
-    while True:
-        try:
-            (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
-            if mode != "wal":
-                (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
-        except sqlite3.OperationalError as failure:
-            if "locked" not in str(failure) or time.monotonic() > deadline:
-                raise
-            time.sleep(_WAL_PAUSE)
-        else:
-            return mode
-
-
-def _check(connection: sqlite3.Connection, label: str) -> None:
-    """Look the whole database over. Raises DatabaseLost when anything in it is wrong."""
-    (finding,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    if finding != "ok":
-        raise DatabaseLost(f"database {label} is damaged: {finding.splitlines()[-1]}; restore it from a backup")
-
-
-def _begin_log(connection: sqlite3.Connection) -> None:
-    """Write something that changes nothing, so that others who lost the old log see that a new one is in use."""
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    connection.execute(f"PRAGMA user_version={version}").close()
