@@ -4,22 +4,12 @@ import asyncio
 import os
 import re
 import signal
-from contextlib import closing
 
 import pytest
 
-from clworker.core.environment import load_settings
 from clworker.core.models.attempts import Cause
-from clworker.core.presence.broadcaster import NoopBroadcaster
-from clworker.core.store.identity import Instance, InstanceLock, Role
-from clworker.core.store.store import Store
-from clworker.core.worker.desk import Desk
-from clworker.core.worker.execution import Surroundings
-from clworker.core.worker.lane import Lane
-from clworker.core.worker.ledger import Ledger
-from clworker.core.worker.pace import Pace
-from clworker.core.worker.slots import Nursery
 from tests.support.bench import Bench
+from tests.support.lanes import lane_over_a_slot
 from tests.support.processes import children_of, wait_until_gone
 
 DEATHS = {
@@ -221,20 +211,14 @@ def test_killed_nursery_takes_the_task_with_it_and_the_job_returns(bench: Bench)
 
 @pytest.mark.parametrize("dies", ["before", "after"])
 def test_slot_that_dies_before_it_starts_the_job_costs_no_retry(bench: Bench, dies: str) -> None:
-    settings = load_settings({}, {"CL_SERVER_DIR": str(bench.program.server_dir), "BROADCAST_TYPE": "noop"})
     job_id = bench.queue("image_resize")
 
     async def run_in_a_dead_slot() -> None:
-        instance = Instance.new("test", Role.ONCE, 30.0)
-        with InstanceLock(bench.database, instance) as lock, closing(Ledger()) as ledger:
-            nursery = await Nursery.start(settings, lock.fd)
-            slot = await nursery.spawn()
-            store = await ledger.call(Store, settings.database_url)
-            desk = Desk(store, ledger, instance.instance, ["image_resize"])
+        async with lane_over_a_slot(bench, "image_resize", 1) as scene:
+            lane, slot = scene.lane, scene.slot
+            (claim,) = scene.claims
             handed_in = asyncio.Event()
-            desk.ask = handed_in.set
-            lane = Lane(slot, Surroundings(settings, store, ledger, NoopBroadcaster(), lock), desk, Pace())
-            (claim,) = await ledger.call(store.claims.claim, instance.instance, ["image_resize"])
+            scene.desk.ask = handed_in.set
             os.kill(slot.pid, signal.SIGSTOP)
             if dies == "after":
                 lane.hand(claim)
@@ -244,10 +228,7 @@ def test_slot_that_dies_before_it_starts_the_job_costs_no_retry(bench: Bench, di
             if dies == "before":
                 lane.hand(claim)
             await handed_in.wait()
-            await desk.exchange(0, len)
-            slot.close()
-            await nursery.close()
-            await ledger.call(store.close)
+            await scene.desk.exchange(0, len)
 
     asyncio.run(run_in_a_dead_slot())
     assert (bench.job(job_id)["status"], bench.job(job_id)["retry_count"]) == ("queued", 0)

@@ -4,22 +4,12 @@ import asyncio
 import os
 import signal
 import socket
-from contextlib import closing
 
 import pytest
 
-from clworker.core.environment import load_settings
 from clworker.core.models.attempts import Cause
-from clworker.core.presence.broadcaster import NoopBroadcaster
-from clworker.core.store.identity import Instance, InstanceLock, Role
-from clworker.core.store.store import Store
-from clworker.core.worker.desk import Desk
-from clworker.core.worker.execution import Surroundings
-from clworker.core.worker.lane import Lane
-from clworker.core.worker.ledger import Ledger
-from clworker.core.worker.pace import Pace
-from clworker.core.worker.slots import Nursery
 from tests.support.bench import Bench
+from tests.support.lanes import lane_over_a_slot
 from tests.support.waiting import wait_until
 
 WAITS = """
@@ -36,25 +26,13 @@ return {"status": "ok", "task_output": {"ran": job.job_id}}
 def test_an_outcome_belongs_to_the_job_that_the_slot_has_run(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.task("waits", WAITS)
     jobs = [bench.queue("waits") for _ in range(4)]
-    environ = {
-        "CL_SERVER_DIR": str(bench.program.server_dir),
-        "BROADCAST_TYPE": "noop",
-        "PYTHONPATH": str(bench.plugins.path),
-    }
-    monkeypatch.setenv("PYTHONPATH", environ["PYTHONPATH"])
-    settings = load_settings({}, environ)
+    monkeypatch.setenv("PYTHONPATH", str(bench.plugins.path))
 
     async def take_back_around_the_second() -> None:
-        instance = Instance.new("test", Role.ONCE, 30.0)
-        with InstanceLock(bench.database, instance) as lock, closing(Ledger()) as ledger:
-            nursery = await Nursery.start(settings, lock.fd)
-            slot = await nursery.spawn()
-            store = await ledger.call(Store, settings.database_url)
-            desk = Desk(store, ledger, instance.instance, ["waits"])
-            lane = Lane(slot, Surroundings(settings, store, ledger, NoopBroadcaster(), lock), desk, Pace())
-            claims = await ledger.call(store.claims.claim, instance.instance, ["waits"], 4)
+        async with lane_over_a_slot(bench, "waits", 4) as scene:
+            lane, slot = scene.lane, scene.slot
             os.kill(slot.pid, signal.SIGSTOP)
-            for claim in claims:
+            for claim in scene.claims:
                 lane.hand(claim)
             take_back = slot.orders.take_back
 
@@ -67,14 +45,11 @@ def test_an_outcome_belongs_to_the_job_that_the_slot_has_run(bench: Bench, monke
 
             monkeypatch.setattr(slot.orders, "take_back", interrupted)
             lane.take_back()
-            monkeypatch.undo()
+            monkeypatch.setattr(slot.orders, "take_back", take_back)
             (bench.marks / "go").touch()
             while not lane.is_idle:
                 await asyncio.sleep(0.01)
-            await desk.exchange(0, len)
-            slot.close()
-            await nursery.close()
-            await ledger.call(store.close)
+            await scene.desk.exchange(0, len)
 
     asyncio.run(take_back_around_the_second())
     assert [bench.job(job)["status"] for job in jobs] == ["queued", "completed", "queued", "queued"]
