@@ -139,7 +139,8 @@ def test_nothing_is_lost_when_connections_break_at_their_commits(
         between.lose_answers(3)
         load.add(300)
         load.wait_for(60)
-        (pid, *_), *_ = server.asked("SELECT pid FROM pg_stat_activity WHERE application_name = 'clworker'")
+        ours = "SELECT pid FROM pg_stat_activity WHERE application_name = 'clworker'"
+        (pid, *_), *_ = wait_until(lambda: server.asked(ours), "the program has a connection that is not cut")
         os.kill(pid, signal.SIGKILL)
         server.wait()
         load.wait_for(150)
