@@ -209,6 +209,25 @@ class MqttLink:
         return bool(self._client.loop_misc() == SUCCESS)
 
     def _send_waiting(self) -> None:
+        if not self._says_goodbye:
+            self._send_retained()
+        while self._due:
+            clearing = self._due.popleft()
+            if clearing.only_if is None or clearing.only_if():
+                self._send(clearing)
+            else:
+                self._done(clearing)
+        while self._waiting and len(self._sent) < MAX_WAITING:
+            self._send(self._waiting.popleft())
+        if self._says_goodbye and not self._waiting:
+            self._send_retained()
+
+    @property
+    def _says_goodbye(self) -> bool:
+        """Whether our own message is to be removed, which comes after all else that we have to say."""
+        return self._retained is not None and not self._retained.payload
+
+    def _send_retained(self) -> None:
         retained = self._retained
         # One at a time, so that a broker that lags gets the latest and not the way there.
         if (
@@ -218,22 +237,13 @@ class MqttLink:
         ):
             self._told = retained
             self._send(retained)
-        while self._due:
-            clearing = self._due.popleft()
-            if clearing.only_if is None or clearing.only_if():
-                self._send(clearing)
-            else:
-                self._done(clearing)
-        while self._waiting and len(self._sent) < MAX_WAITING:
-            self._send(self._waiting.popleft())
 
     def _send(self, publication: Publication) -> None:
         info = self._client.publish(publication.topic, publication.payload, qos=1, retain=publication.retain)
         self._sent[info.mid] = publication
 
     def _owes_a_clearing(self) -> bool:
-        retained = self._retained
-        return retained is not None and not retained.payload and not retained.acknowledged.is_set()
+        return self._says_goodbye and self._retained is not None and not self._retained.acknowledged.is_set()
 
     def _hang_up(self) -> None:
         sock = self._client.socket()

@@ -158,6 +158,21 @@ def test_a_clean_end_sends_no_will(broker: Broker) -> None:
     assert standing(broker.port) == {"w": b"left behind"}
 
 
+def test_the_goodbye_comes_after_the_events_that_wait(broker: Broker, link: MqttLink) -> None:
+    acknowledged(link.retain(TOPIC, b"here").acknowledged)
+    with Watcher(broker.port, "cl_server", TOPIC) as watcher:
+        broker.pause()
+        for number in range(2 * MAX_WAITING):  # more than are let go at once
+            link.publish("cl_server", b"%d" % number)
+        goodbye = link.retain(TOPIC, b"")
+        broker.resume()
+        acknowledged(goodbye.acknowledged)
+        watcher.wait_for(lambda it: it.on(TOPIC) and not it.on(TOPIC)[-1].payload, "the goodbye arrives")
+        last = b"%d" % (2 * MAX_WAITING - 1)
+        watcher.wait_for(lambda it: last in [message.payload for message in it.seen], "the last event arrives")
+        assert [message.payload for message in watcher.seen[-2:]] == [last, b""]
+
+
 def test_an_unconfirmed_clearing_is_left_to_the_will(broker: Broker) -> None:
     with Watcher(broker.port, TOPIC) as watcher, started(broker.port, present()) as link:
         acknowledged(link.retain(TOPIC, b"here").acknowledged)
