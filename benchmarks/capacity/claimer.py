@@ -39,8 +39,13 @@ class Claimer:
         """Write a heartbeat."""
         return int(self._store.instances.beat(self._id))
 
+    def look_around(self) -> int:
+        """Look for dead workers of this machine, as each does twice a second."""
+        self._store.instances.neighbours()
+        return 1
+
     def survey(self) -> int:
-        """Look after the other workers, as each does twice a second."""
+        """Look after the workers of all machines."""
         self._store.instances.survey()
         return 1
 

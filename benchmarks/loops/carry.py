@@ -17,7 +17,7 @@ from threading import Thread
 import psycopg
 
 from benchmarks.capacity.claimer import HEARTBEAT_INTERVAL, Claimer
-from clworker.core.worker.membership import WATCH_EVERY
+from clworker.core.worker.membership import WATCH_EVERY, watch_everyone_every
 
 POLL_INTERVAL = 5.0
 """Seconds; the default of WORKER_POLL_INTERVAL."""
@@ -56,9 +56,10 @@ def _operation(claimer: Claimer, kind: str, limit: int) -> Operation:
     kinds: dict[str, Operation] = {
         "exchange": lambda: claimer.exchange(limit),
         "beat": claimer.beat,
+        "look around": claimer.look_around,
         "survey": claimer.survey,
         "look": claimer.look,
-        "idle": claimer.survey,
+        "idle": claimer.look_around,
     }
     return kinds[kind]
 
@@ -98,7 +99,12 @@ def _idle(claimers: list[Claimer], deadline: float) -> int:
     due: list[tuple[float, int, float, Operation]] = []
     for number, one in enumerate(claimers):
         part = number / len(claimers)
-        for pause, operation in ((WATCH_EVERY, one.survey), (POLL_INTERVAL, one.look), (HEARTBEAT_INTERVAL, one.beat)):
+        for pause, operation in (
+            (WATCH_EVERY, one.look_around),
+            (watch_everyone_every(HEARTBEAT_INTERVAL), one.survey),
+            (POLL_INTERVAL, one.look),
+            (HEARTBEAT_INTERVAL, one.beat),
+        ):
             heapq.heappush(due, (now + part * pause, next(order), pause, operation))
     done = 0
     while due[0][0] < deadline:

@@ -39,10 +39,15 @@ class Capacity:
         claims = {workers: self._claims(workers) for workers in self._plan.claimers}
         grouped = self._claims(_ALONE, _GROUP)
         self._claims_beside_heartbeats(claims, beat)
+        elsewhere = max(self._plan.registered)
+        self._deployment.register(elsewhere)
+        around = self._carried(
+            "looks around on its machine", f"{elsewhere} registered elsewhere", Load("look around", _SURVEYORS)
+        )
         surveys = {registered: self._survey(registered) for registered in self._plan.registered}
         queued = self._inserts()
         self._fan_out()
-        costs = Costs.of(claims[_ALONE].cost, grouped.cost, beat.cost, look.cost, queued.cost, surveys)
+        costs = Costs.of(claims[_ALONE].cost, grouped.cost, beat.cost, look.cost, queued.cost, around.cost, surveys)
         self._deployment.register(0)
         for workers in self._plan.idle_workers:
             self._idle(workers, costs)
@@ -85,7 +90,7 @@ class Capacity:
     def _idle(self, workers: int, costs: Costs) -> None:
         seconds = self._plan.idle_seconds
         carried = carry(self._deployment, self._server, [Load("idle", workers)], seconds, sampled=False)
-        expected = 100 * costs.idle(workers)
+        expected = 100 * costs.idle(workers, neighbours=workers)
         settings = f"the model says {expected:.1f}; {carried.memory:.1f} MiB a connection"
         self._note("idle workers", f"{workers} workers", [100 * carried.busy], settings, "% of a core")
 

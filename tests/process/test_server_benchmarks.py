@@ -43,9 +43,9 @@ def test_a_load_and_a_worker_get_through_the_jobs_that_are_counted(server: Postg
         deployment.refill(0)
         fleet = ClworkerFleet(deployment)
         with fleet.workers(1) as workers:
-            fleet.queue_noops(30)
-            assert completions_per_second(fleet.completed, 30, 20.0, workers) > 0
-        assert fleet.completed() == 30
+            fleet.queue_noops(600)  # more than are recorded by one commit
+            assert completions_per_second(fleet.completed, 600, 20.0, workers) > 0
+        assert fleet.completed() == 600
         (job_id,), _ = deployment.queue([("bench_noop", {})], announced=False)
         assert deployment.started_ns(job_id) is None
 
@@ -60,9 +60,9 @@ def test_what_was_carried_is_told_by_the_operation_with_what_was_waited_for() ->
 
 def test_units_add_up_to_what_a_fleet_costs() -> None:
     surveys = {10: carried(100, 0.1), 110: carried(100, 0.2)}  # 1 ms, and 1 ms more for 100 more
-    costs = Costs.of(job=2.0, grouped_job=0.5, beat=3.0, look=0.5, insert=1.0, surveys=surveys)
+    costs = Costs.of(job=2.0, grouped_job=0.5, beat=3.0, look=0.5, insert=1.0, look_around=0.1, surveys=surveys)
     assert (costs.survey, costs.survey_each) == pytest.approx((0.9, 0.01))
-    assert costs.idle(10) == pytest.approx(10 * (2 * (0.9 + 10 * 0.01) + 0.5 / 5 + 3.0 / 30) / 1000)
+    assert costs.idle(10) == pytest.approx(10 * (2 * 0.1 + (0.9 + 10 * 0.01) / 3 + 0.5 / 5 + 3.0 / 30) / 1000)
     assert costs.idle(200) > 20 * costs.idle(10), "each looks after all the others"
     assert costs.jobs_a_second(10) == pytest.approx((1 - costs.idle(10)) * 1000 / (1.0 + 2.0 + 10 * 0.5))
     assert costs.jobs_a_second(10_000) == 0

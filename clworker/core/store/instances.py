@@ -130,13 +130,20 @@ class Instances:
 
     def survey(self) -> list[Registered]:
         """Look over all instances that have not been ended, in one query."""
-        with self._database.read() as connection:
-            rows = connection.execute(_record_query()).all()
-        return [Registered(_record(row), lock_of(row)) for row in rows]
+        return self._found(_record_query())
+
+    def neighbours(self) -> list[Registered]:
+        """Look over those of this machine, the only ones whose death a lock can prove to us."""
+        return self._found(_record_query().where(instances.c.boot_id == current_boot_id()))
 
     def provably_dead(self) -> list[tuple[str, LockFile]]:
         """Return the instances that never ended but whose lock on this machine is free."""
-        return [(found.record.instance, found.lock) for found in self.survey() if found.record.alive is False]
+        return [(found.record.instance, found.lock) for found in self.neighbours() if found.record.alive is False]
+
+    def _found(self, query: sa.Select[Any]) -> list[Registered]:
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        return [Registered(_record(row), lock_of(row)) for row in rows]
 
     @again_on_conflict
     def prune(self) -> None:

@@ -1,6 +1,7 @@
 """This worker's place in the register, and its part in watching over the other places."""
 
 import asyncio
+import time
 from contextlib import suppress
 
 import structlog
@@ -13,7 +14,10 @@ from clworker.core.worker.rescuer import Rescuer
 from clworker.core.worker.vigil import Vigil
 
 WATCH_EVERY = 0.5
-"""Seconds between two looks for workers that have died, and for one that has taken over from us."""
+"""Seconds between two looks for workers of this machine that have died, and for one that has taken over from us."""
+
+_LOOKS_A_HEARTBEAT = 10
+"""At the workers of all machines, whose silence takes longer to tell; each looks at all others."""
 
 _log = structlog.get_logger("clworker.worker")
 
@@ -31,6 +35,7 @@ class Membership:
         self._rescuer = Rescuer(around)
         self._loop = asyncio.get_running_loop()
         self._vigil = Vigil(instance.heartbeat_interval)
+        self._everyone_due = float("-inf")
         self.taken_over = asyncio.Event()
 
     async def beat(self) -> None:
@@ -84,13 +89,24 @@ class Membership:
             await asyncio.sleep(WATCH_EVERY)
 
     async def _look(self) -> None:
-        found = await self._call(self._store.instances.survey)
+        instances, now = self._store.instances, time.monotonic()
+        is_everyone_due = now >= self._everyone_due
+        found = await self._call(instances.survey if is_everyone_due else instances.neighbours)
         others = [entry for entry in found if entry.record.instance != self._instance]
         if len(others) == len(found):
             await self.renew()
-        silent = self._vigil.silent(entry.record for entry in others if entry.record.alive is not False)
         for entry in others:
             if entry.record.alive is False:
                 await self._rescuer.rescue(entry)
-            elif entry.record in silent:
-                await self._rescuer.rescue(entry, silent=True)
+        if is_everyone_due:
+            self._everyone_due = now + watch_everyone_every(self._interval)
+            undecided = [entry for entry in others if entry.record.alive is not False]
+            silent = self._vigil.silent(entry.record for entry in undecided)
+            for entry in undecided:
+                if entry.record in silent:
+                    await self._rescuer.rescue(entry, silent=True)
+
+
+def watch_everyone_every(heartbeat_interval: float) -> float:
+    """Return the seconds between two looks at the workers of all machines."""
+    return max(WATCH_EVERY, heartbeat_interval / _LOOKS_A_HEARTBEAT)

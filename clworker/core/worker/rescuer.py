@@ -35,7 +35,7 @@ class Rescuer:
 
     async def rescue_dead(self) -> None:
         """Take over from every instance on this machine whose lock is free. Raises StoreUnavailable."""
-        for found in await self._call(self._around.store.instances.survey):
+        for found in await self._call(self._around.store.instances.neighbours):
             if found.record.alive is False:
                 await self.rescue(found)
 
