@@ -9,7 +9,7 @@ import pytest
 
 from tests.support import databases
 from tests.support.in_process import InProcess
-from tests.support.plugins import PluginFolder
+from tests.support.plugins import PluginFolder, wait_at_gate
 from tests.support.postgres import Place, Server
 from tests.support.program import Program
 from tests.support.proxy import proxy
@@ -117,14 +117,44 @@ def test_a_replica_takes_over_from_a_server_that_dies_under_load(
 
     workers = [start_worker("-w", name, "-c", "2", "--poll-interval", "1") for name in ("ann", "bob")]
     assert command.ok("jobs", "-f", "json", DATABASE_URL=alone).json  # once the tables are there
-    load.add(500)
-    load.wait_for(100)
+    load.add(250)
+    load.wait_for(50)
     server.stop(signal.SIGQUIT)
     replica.promote()
     # Not all of them: one whose commit is being looked up meanwhile may notice nothing else.
     wait_until(lambda: any(worker.logged("database is back") for worker in workers), "a worker has the database back")
     load.place = Place(alone, place.home)
     load.check(workers)
+
+
+def test_a_job_whose_end_the_replica_lacks_is_run_again_by_the_worker_that_forgot_it(
+    server: Server,
+    replica: Server,
+    start_worker: StartWorker,
+    program: Program,
+    plugins: PluginFolder,
+    tmp_path: Path,
+) -> None:
+    """Else it would be processing for as long as that worker lives."""
+    both = f"postgresql://postgres@127.0.0.1:{server.port},127.0.0.1:{replica.port}/media"
+    place = made_place(server, program, both)
+    gate = tmp_path / "gate"
+    plugins.install_gated("gated", gate)
+    worker = start_worker("--poll-interval", "1", MQTT_HEARTBEAT_INTERVAL="0.5")
+    before = Place(server.url("media"), place.home)
+    databases.insert(before, [{"job_id": "late", "task_type": "gated"}])
+    wait_at_gate(gate)
+    server.lose_copies(replica)
+    gate.touch()
+    wait_for_jobs(before, "late")
+    server.stop(signal.SIGQUIT)
+    replica.promote()
+    after = Place(replica.url("media"), place.home)
+    (done,) = wait_for_jobs(after, "late")
+    assert (done["status"], done["retry_count"]) == ("completed", 0)
+    query = "SELECT cause FROM clworker_attempts ORDER BY id"
+    assert [row["cause"] for row in databases.rows(after, query)] == ["forgotten", "completed"]
+    assert worker.stop().code == 0
 
 
 def test_nothing_is_lost_when_connections_break_at_their_commits(

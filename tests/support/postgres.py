@@ -92,6 +92,12 @@ class Server:
         query = "SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'"
         wait_until(lambda: self.asked(query), "the replica has caught up")
 
+    def lose_copies(self, replica: "Server") -> None:
+        """Commit alone from now on: nothing more gets to the replica."""
+        self.execute("ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()")
+        replica.execute("ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()")
+        wait_until(lambda: not self.asked("SELECT 1 FROM pg_stat_replication"), "the replica has left")
+
     def promote(self) -> None:
         """Make the primary server of a replica."""
         self.execute("SELECT pg_promote()")

@@ -25,6 +25,7 @@ class Cause(StrEnum):
     CANCELLED = "cancelled"
     RETRIED = "retried"
     INPUT_MISSING = "input-missing"
+    FORGOTTEN = "forgotten"
 
 
 @dataclass(frozen=True, slots=True)

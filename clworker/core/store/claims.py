@@ -6,7 +6,7 @@ Every write after a claim demands its token, whose attempt must be open, and its
 from us.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from clworker.core.store.database import Database, Evidence, again_on_conflict
 from clworker.core.store.ends import Ends, Held
 from clworker.core.store.prepared import Prepared, PreparedForMany
 from clworker.core.store.queue import Choice, Queue
-from clworker.core.store.rows import refusal_of
+from clworker.core.store.rows import job_of, refusal_of
 from clworker.core.store.schema import JobsTable
 from clworker.core.store.tables import attempts, instances
 
@@ -185,6 +185,13 @@ class Claims:
         """Close the attempt of a claim that is lost; the job is left alone. Raises StoreUnavailable."""
         with self._database.write() as connection:
             close_attempt(connection, Cause.SUPERSEDED, claim)
+
+    def forgotten(self, instance: str, known: Collection[str]) -> list[Claim]:
+        """Return the claims that the instance holds beside those whose tokens are ``known`` to it."""
+        query = self._held_by.with_only_columns(attempts.c.token, attempts.c.started_at, *self._jobs.selected())
+        with self._database.read() as connection:
+            rows = connection.execute(query, {"instance": instance}).all()
+        return [Claim(job_of(row), row[0], row[1]) for row in rows if row[0] not in known]
 
     def held(self, instance: str) -> frozenset[str]:
         """Return the tokens of the claims that the instance still holds."""

@@ -5,7 +5,7 @@ was recorded is not taken for one that came too late, and no job stays claimed b
 that does not know of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from clworker.core.errors import ClaimLost, StoreUnavailable
 from clworker.core.models.attempts import Claim, Ending
@@ -48,6 +48,12 @@ class CertainClaims(PassingClaims):
         tokens = [settlement.claim.token for settlement in settlements]
         settled = [self._settled.pop(token) if token in self._settled else next(results) for token in tokens]
         return Exchange(settled, [*claimed, *more.claims], more.ended)
+
+    def forgotten(self, instance: str, known: Collection[str]) -> list[Claim]:
+        """Return the claims that are not ``known``, once it is known what became of the last exchange."""
+        self._find_out()
+        found = super().forgotten(instance, known)
+        return [claim for claim in found if claim.token not in {waiting.token for waiting in self._claimed}]
 
     def _find_out(self) -> None:
         if self._doubtful is None:

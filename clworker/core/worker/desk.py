@@ -59,6 +59,11 @@ class Desk:
         return not self._matters
 
     @property
+    def tokens(self) -> frozenset[str]:
+        """The claims of what was handed in and is not recorded yet."""
+        return frozenset(matter.settlement.claim.token for matter in self._matters)
+
+    @property
     def is_closed(self) -> bool:
         """Whether the database was out of reach at the last try."""
         return self._outage.lasts

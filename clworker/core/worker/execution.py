@@ -158,9 +158,9 @@ class Execution:
         outcome = Outcome.failed(reason)
         self._settle(lambda: outcome)
 
-    def hand_back(self) -> None:
+    def hand_back(self, cause: Cause = Cause.NEVER_STARTED) -> None:
         """Return a job that the slot has not begun."""
-        ending = Return(Cause.NEVER_STARTED)
+        ending = Return(cause)
         self._settle(lambda: ending)
 
     def stop(self) -> None:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from clworker.core.frames import Message, body_of
-from clworker.core.models.attempts import Claim, Death
+from clworker.core.models.attempts import Cause, Claim, Death
 from clworker.core.worker.desk import Desk
 from clworker.core.worker.execution import Execution, Surroundings
 from clworker.core.worker.lookahead import LookAhead
@@ -76,9 +76,9 @@ class Lane:
         elif self._look_ahead.due:
             self._look_ahead.note_given()
 
-    def hand_back(self, claim: Claim) -> None:
-        """Return a job to the queue that no slot has seen."""
-        Execution(claim, self.slot, self._around, self._desk).hand_back()
+    def hand_back(self, claim: Claim, cause: Cause = Cause.NEVER_STARTED) -> None:
+        """Return a job to the queue that no slot has."""
+        Execution(claim, self.slot, self._around, self._desk).hand_back(cause)
 
     def take_back(self) -> None:
         """Return to the queue what waits behind the job whose turn it is."""

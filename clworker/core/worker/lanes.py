@@ -1,6 +1,7 @@
 """All slots of a worker with what runs in them, and the sharing out of jobs among them."""
 
 import asyncio
+import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -9,7 +10,7 @@ from itertools import zip_longest
 import structlog
 
 from clworker.core.errors import StoreUnavailable
-from clworker.core.models.attempts import Claim
+from clworker.core.models.attempts import Cause, Claim
 from clworker.core.models.jobs import ComputeJob
 from clworker.core.store.queue import Choice
 from clworker.core.worker.desk import Desk
@@ -33,6 +34,7 @@ class Lanes:
         self._around = around
         self._desk = desk
         self._pace = Pace()
+        self._compared_at = time.monotonic()
         self._lanes: list[Lane] = []
         settings = around.settings
         # Whether a slot is worn out is decided between jobs, so none may wait in it.
@@ -98,6 +100,21 @@ class Lanes:
             if tokens:
                 with suppress(StoreUnavailable):
                     self.lose(tokens - await call(store.claims.held, instance))
+
+    async def return_forgotten(self, instance: str) -> None:
+        """Return to the queue what the database counts as ours, and we know nothing of. Not during an exchange.
+
+        A server that took over lacks the last commits of the one before, where that did not
+        wait for it: what ended there stands here as it was.
+        """
+        now = time.monotonic()
+        if now < self._compared_at + self._around.settings.heartbeat_interval or not self._lanes:
+            return
+        self._compared_at = now
+        known = self.tokens | self._desk.tokens
+        with suppress(StoreUnavailable):
+            for claim in await self._around.ledger.call(self._around.store.claims.forgotten, instance, known):
+                self._lanes[0].hand_back(claim, Cause.FORGOTTEN)
 
     def lose(self, tokens: Collection[str]) -> None:
         """End the jobs of claims that are gone."""

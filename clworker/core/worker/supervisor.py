@@ -219,6 +219,7 @@ class ComputeWorker:
             if self._is_stopping():
                 return
             await self._exchange(*self._lanes.appetite())
+            await self._lanes.return_forgotten(self._identity.instance.instance)
             await self._wakeup.wait(self._around.settings.poll_interval)
 
     async def _settle_all(self) -> None:
