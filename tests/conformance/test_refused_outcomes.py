@@ -19,17 +19,30 @@ from tests.support.emptied import Emptied
 DONE = Outcome(ComputeJobStatus.COMPLETED, Cause.COMPLETED)
 
 
-def test_an_outcome_that_is_refused_ends_its_own_job_and_holds_up_no_other(postgresql: Emptied, database: Path) -> None:
+VALUE = "a value cannot be kept in the database:"
+CONSTRAINT = "ALTER TABLE jobs ADD CONSTRAINT not_this_one CHECK (status <> 'completed' OR job_id <> 'job-1')"
+TRIGGER = """
+CREATE FUNCTION not_this_one() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''not this one''; END';
+CREATE TRIGGER not_this_one BEFORE UPDATE ON jobs FOR EACH ROW
+    WHEN (NEW.status = 'completed' AND NEW.job_id = 'job-1') EXECUTE FUNCTION not_this_one()
+"""
+
+
+@pytest.mark.parametrize(
+    "rule, told", [(CONSTRAINT, VALUE), (TRIGGER, "a trigger of the database refuses the row: not this one")]
+)
+def test_an_outcome_that_is_refused_ends_its_own_job_and_holds_up_no_other(
+    postgresql: Emptied, database: Path, rule: str, told: str
+) -> None:
     """Else it would stop the worker, and each that runs the job after it."""
     place = postgresql.fresh("current", database)
     store = databases.open_store(place)
     bench = Bench(store, place, "current")
-    rule = "status <> 'completed' OR job_id <> 'job-1'"
-    databases.execute(place, f"ALTER TABLE jobs ADD CONSTRAINT not_this_one CHECK ({rule})")
+    databases.execute(place, rule)
     names = [f"job-{number}" for number in range(4)]
     for place_in_queue, name in enumerate(names):
         bench.queue(name, created_at=place_in_queue)
-    told: list[object] = []
+    results: list[object] = []
     asked: list[bool] = []
 
     async def settle_all() -> None:
@@ -37,7 +50,7 @@ def test_an_outcome_that_is_refused_ends_its_own_job_and_holds_up_no_other(postg
             desk = Desk(store, ledger, "instance-a", [TASK])
             desk.ask = lambda: asked.append(True)
             for claim in store.claims.claim("instance-a", [TASK], len(names)):
-                desk.hand_in(Matter(Settlement(claim, lambda: DONE), told.append, None))
+                desk.hand_in(Matter(Settlement(claim, lambda: DONE), results.append, None))
             while asked:
                 asked.clear()
                 await desk.exchange(0, len)
@@ -46,16 +59,16 @@ def test_an_outcome_that_is_refused_ends_its_own_job_and_holds_up_no_other(postg
             databases.execute(place, "UPDATE jobs SET status = 'queued' WHERE job_id = 'job-1'")
             databases.execute(place, "ALTER TABLE jobs ADD CONSTRAINT none CHECK (status = 'processing') NOT VALID")
             (claim,) = store.claims.claim("instance-a", [TASK])
-            desk.hand_in(Matter(Settlement(claim, lambda: DONE), told.append, None))
+            desk.hand_in(Matter(Settlement(claim, lambda: DONE), results.append, None))
             await desk.exchange(0, len)
             with pytest.raises(UsageFault, match="violates check constraint"):
                 await desk.exchange(0, len)
             assert not desk.is_clear
 
     asyncio.run(settle_all())
-    refused = told.pop(1)
-    assert told == [DONE] * 3
+    refused = results.pop(1)
+    assert results == [DONE] * 3
     assert isinstance(refused, Outcome) and refused.error_message is not None
-    assert refused.error_message.startswith("the outcome cannot be recorded: a value cannot be kept in the database:")
+    assert refused.error_message.startswith(f"the outcome cannot be recorded: {told}")
     assert [bench.row(name)["status"] for name in names] == ["completed", "processing", "completed", "completed"]
     store.close()

@@ -11,6 +11,8 @@ _CONFLICTS = ("40001", "40P01")
 _UNIQUE = "23505"
 _DATA = ("22", "23")
 """Classes of failures that a value causes."""
+_RAISED = "P0"
+"""The class of what functions of the database raise by themselves."""
 
 _BY_STATE = {
     "25006": "is read-only: a replica, perhaps after a fail-over; name the primary server in DATABASE_URL",
@@ -71,6 +73,8 @@ def in_words(failure: Any, label: str) -> ClworkerError:
         return Conflict(f"database {label}: {reason}; try again")
     if state == _UNIQUE:
         return UsageFault(f"database {label} refuses the row: {reason}")
+    if state.startswith(_RAISED):
+        return UsageFault(f"a trigger of the database refuses the row: {reason}")
     if state[:2] in _DATA or type(failure).__name__ == "DataError":
         return UsageFault(f"a value cannot be kept in the database: {reason}")
     if not state and re.match(_MISTAKES, reason):
