@@ -12,7 +12,6 @@ from contextlib import closing
 from typing import Any, cast
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
 
@@ -97,7 +96,7 @@ class PreparedForMany:
         self._by_number: dict[int, Prepared] = {}
         self._for_any: Prepared | None = None
         if dialect.name == "postgresql":
-            values = sa.bindparam("values", type_=ARRAY(column.type))
+            values = sa.bindparam("values", type_=sa.ARRAY(column.type))
             self._for_any = Prepared(query.where(column == sa.any_(values)), dialect)
 
     def run(self, connection: sa.Connection, wanted: Sequence[Any], **further: Any) -> Sequence[Any]:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -72,10 +71,13 @@ def from_text(text: sa.ColumnElement[Any], kind: Any) -> sa.ColumnElement[Any]:
 
 def json_type(dialect: sa.Dialect, kind: Any) -> JsonText:
     """Return how a column that holds JSON is written, by the type that it has in the database."""
-    # SQLite's type JSON is text by another name.
-    if dialect.name == "postgresql" and isinstance(kind, JSONB):
+    if dialect.name != "postgresql":
+        return JsonText()  # SQLite's type JSON is text by another name
+    from sqlalchemy.dialects.postgresql import JSONB  # 0.1 s, which who uses SQLite does not pay
+
+    if isinstance(kind, JSONB):
         return JsonBinary()
-    return JsonDocument() if dialect.name == "postgresql" and isinstance(kind, sa.JSON) else JsonText()
+    return JsonDocument() if isinstance(kind, sa.JSON) else JsonText()
 
 
 class PlainText(sa.types.TypeDecorator[str]):

@@ -215,24 +215,13 @@ def _kind(connection: sa.Connection, column: sa.Column[Any], found: Any) -> Any:
 
 def _queue_index(jobs: JobsTable) -> sa.Index:
     # Claims probe it once for each task type: microseconds, however many rows there are.
-    return sa.Index(
-        QUEUE_INDEX,
-        jobs.columns.task_type,
-        *jobs.claim_order(),
-        **only_where("status = 'queued'"),
-    )
+    return only_where("status = 'queued'", sa.Index(QUEUE_INDEX, jobs.columns.task_type, *jobs.claim_order()))
 
 
 def _finished_index(jobs: JobsTable) -> sa.Index:
     # Counts a million rows in a tenth of a second; limited, so that inserts and claims never touch it.
     columns = jobs.columns
-    return sa.Index(
-        _FINISHED_INDEX,
-        columns.status,
-        columns.task_type,
-        columns.created_at,
-        **only_where(_FINISHED),
-    )
+    return only_where(_FINISHED, sa.Index(_FINISHED_INDEX, columns.status, columns.task_type, columns.created_at))
 
 
 def missing_indexes(connection: sa.Connection) -> list[str]:

@@ -10,9 +10,17 @@ SCHEMA_VERSION = 1
 own = sa.MetaData()
 
 
-def only_where(condition: str) -> dict[str, Any]:
-    """Return what makes an index a partial one, in every database."""
-    return {"sqlite_where": sa.text(condition), "postgresql_where": sa.text(condition)}
+def only_where(condition: str, index: sa.Index) -> sa.Index:
+    """Make an index a partial one, in whatever database it will be created.
+
+    By ``postgresql_where`` everybody would import that dialect, which takes 0.1 s.
+    """
+
+    def say_so(target: sa.Index, connection: sa.Connection, **_: Any) -> None:
+        target.dialect_options[connection.dialect.name]["where"] = sa.text(condition)
+
+    sa.event.listen(index, "before_create", say_so)
+    return index
 
 
 schema_versions = sa.Table("clworker_schema", own, sa.Column("version", sa.Integer, nullable=False))
@@ -55,7 +63,7 @@ attempts = sa.Table(
     sa.Column("peak_memory_kib", sa.BigInteger),
     sa.Index("clworker_attempts_job", "job_id"),
     sa.Index("clworker_attempts_instance", "instance", "ended_at"),
-    sa.Index("clworker_attempts_open", "job_id", unique=True, **only_where("ended_at IS NULL")),
+    only_where("ended_at IS NULL", sa.Index("clworker_attempts_open", "job_id", unique=True)),
     sa.Index("clworker_attempts_ended", "ended_at"),
 )
 
