@@ -79,6 +79,8 @@ def completions_per_second(
     if first[1] == 0:
         raise NotMeasured(f"no job was completed within {_FIRST_WITHIN:g} s: {workers.last_words()}")
     since, before = _wait_for(completed, warm_up, first[0] + _WARM_UP_SECONDS, workers, pause)
+    if before >= jobs:
+        raise NotMeasured(f"all {jobs} jobs were completed before the clock started; more are needed")
     until, after = _wait_for(completed, jobs, since + seconds, workers, pause)
     if after == before:
         raise NotMeasured(f"no job was completed for {seconds:g} s: {workers.last_words()}")

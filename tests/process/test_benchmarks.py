@@ -95,6 +95,12 @@ def test_workers_that_end_are_reported_with_their_last_words(tmp_path: Path) -> 
         completions_per_second(lambda: 0, 10, 1.0, workers)
 
 
+def test_a_round_that_is_over_before_the_clock_starts_has_no_rate(tmp_path: Path) -> None:
+    told = pytest.raises(NotMeasured, match="all 10 jobs were completed before the clock started; more are needed")
+    with running([["sleep", "60"]], dict(os.environ), tmp_path / "log") as workers, told:
+        completions_per_second(lambda: 10, 10, 1.0, workers)
+
+
 def test_processes_are_ended_with_the_block(tmp_path: Path) -> None:
     with running([["sleep", "60"]] * 2, dict(os.environ), tmp_path / "log") as workers:
         pids = workers.pids
