@@ -60,14 +60,11 @@ class Bench:
         self.store.jobs.add(NewJob(job_id, TASK, {"width": 1}, priority, max_retries))
 
 
-KINDS = ("own", *databases.GENERATIONS)
+KINDS = ("own", "first")
+"""Of the generation "current" clworker makes just what others make by hand."""
 
 
-SERVER_KINDS = ("own", "first")
-"""There clworker makes just what others make by hand."""
-
-
-@pytest.fixture(params=[*KINDS, *(f"postgresql-{kind}" for kind in SERVER_KINDS)])
+@pytest.fixture(params=[*KINDS, *(f"postgresql-{kind}" for kind in KINDS)])
 def bench(request: pytest.FixtureRequest, database: Path) -> Iterator[Bench]:
     """A store over each kind of database."""
     generation = str(request.param).removeprefix("postgresql-")
@@ -88,7 +85,7 @@ def file_bench(request: pytest.FixtureRequest, database: Path) -> Iterator[Bench
     yield from _bench(database, request.param)
 
 
-@pytest.fixture(params=SERVER_KINDS)
+@pytest.fixture(params=KINDS)
 def server_bench(request: pytest.FixtureRequest, postgresql: Emptied, database: Path) -> Bench:
     """A store over each kind of PostgreSQL database, for what only such a one does."""
     return _server_bench(postgresql, request.param, database)

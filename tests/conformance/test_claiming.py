@@ -147,7 +147,7 @@ def _opened(path: str) -> str:
 
 
 def test_processes_create_one_schema_at_the_same_moment(tmp_path: Path, processes: ProcessPoolExecutor) -> None:
-    rounds = 8
+    rounds = 4
     creators = [processes.submit(_create, str(tmp_path / "new.db"), rounds) for _ in range(4)]
     assert [creator.result(60) for creator in creators] == [["opened"] * rounds] * 4
     for number in range(rounds):
@@ -163,5 +163,5 @@ def test_threads_create_one_schema_at_the_same_moment(tmp_path: Path) -> None:
         return _opened(path)
 
     with ThreadPoolExecutor(4) as threads:
-        for number in range(15):
+        for number in range(5):
             assert list(threads.map(opened, [str(tmp_path / f"{number}.db")] * 4)) == ["opened"] * 4

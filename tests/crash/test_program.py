@@ -14,7 +14,7 @@ from tests.support.processes import processes_of
 from tests.support.program import Program
 from tests.support.waiting import wait_until
 
-KILLS = 10
+KILLS = 6
 SIZE = (32, 20)
 
 

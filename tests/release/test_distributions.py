@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from clworker import __version__
-from tools.release_check import ROOT, Environment, try_out
+from tools.release_check import ROOT
 
 Distributions = tuple[Path, Path]
 
@@ -59,10 +59,3 @@ def test_the_sdist_has_all_that_is_needed_to_carry_on(distributions: Distributio
     wanted |= {"ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md"}
     assert wanted - inside == set()
     assert not [name for name in inside if name.startswith(".venv") or "__pycache__" in name]
-
-
-def test_the_wheel_alone_finishes_a_picture(installed: Environment, tmp_path: Path) -> None:
-    job = try_out(installed, tmp_path)
-    assert (job["task_type"], job["status"]) == ("image_resize", "completed")
-    assert installed.run("clworker", "--version", cwd=tmp_path).split()[-1] == __version__
-    assert (installed.folder / "share" / "man" / "man1" / "clworker.1").is_file()

@@ -1,4 +1,4 @@
-"""The examples, against the installed wheel: what readers copy works."""
+"""The wheel, installed: enough by itself, and what readers copy from the examples works with it."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ from PIL import Image
 import clworker
 from clworker import core
 from tests.support.waiting import wait_until
-from tools.release_check import ROOT, Environment
+from tools.release_check import ROOT, Environment, try_out
 
 EXAMPLES = ROOT / "examples"
 SERVICE = """
@@ -56,6 +56,13 @@ def settings(folder: Path) -> dict[str, str]:
 
 def clworker_json(environment: Environment, folder: Path, settings: dict[str, str], *args: str) -> Any:
     return json.loads(environment.run("python", "-m", "clworker", *args, "-f", "json", cwd=folder, **settings))
+
+
+def test_the_wheel_alone_finishes_a_picture(installed: Environment, tmp_path: Path) -> None:
+    job = try_out(installed, tmp_path)
+    assert (job["task_type"], job["status"]) == ("image_resize", "completed")
+    assert installed.run("clworker", "--version", cwd=tmp_path).split()[-1] == clworker.__version__
+    assert (installed.folder / "share" / "man" / "man1" / "clworker.1").is_file()
 
 
 def test_it_is_the_wheel_that_is_tried(with_examples: Environment, folder: Path) -> None:
