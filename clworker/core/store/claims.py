@@ -63,7 +63,7 @@ class Claims:
             .join(jobs.table, jobs.columns.job_id == attempts.c.job_id)
             .where(
                 attempts.c.ended_at.is_(None),
-                jobs.stands_at(ComputeJobStatus.PROCESSING),
+                jobs.has_status(ComputeJobStatus.PROCESSING),
                 jobs.columns.started_at == attempts.c.started_at,
             )
         )
@@ -110,7 +110,7 @@ class Claims:
         evidence = Evidence()
         with self._database.write(evidence) as connection:
             # The instance's row is locked before any job is: whoever ends the instance finds all its claims.
-            waiting = () if settlements else self._queue.first(connection, task_types, limit)
+            waiting = () if settlements else self._queue.waiting(connection, task_types, limit)
             if not settlements and not waiting:
                 return Exchange([])
             ending = self._ending.send(connection, instance=instance) if limit > 0 else tuple
@@ -118,7 +118,7 @@ class Claims:
             ended = False
             claims: Sequence[Claim] = ()
             if limit > 0:
-                waiting = waiting or self._queue.first(connection, task_types, limit)
+                waiting = waiting or self._queue.waiting(connection, task_types, limit)
                 chosen = self._queue.choose(connection, task_types, waiting, limit, choose)
                 ended = any(ended_at is not None for (ended_at,) in ending())
                 claims = () if ended else self._queue.take(connection, instance, chosen)
@@ -261,7 +261,7 @@ def update_held(connection: sa.Connection, jobs: JobsTable, claim: Claim, **fiel
             jobs.table.update()
             .where(
                 jobs.columns.job_id == claim.job_id,
-                jobs.stands_at(ComputeJobStatus.PROCESSING),
+                jobs.has_status(ComputeJobStatus.PROCESSING),
                 jobs.columns.started_at == claim.started_at,
             )
             .values(**values)

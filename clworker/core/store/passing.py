@@ -28,7 +28,7 @@ class PassingClaims(Claims):
     def still_queued(self, job_ids: Collection[str]) -> set[str]:
         """Return those of the jobs that wait. Raises StoreUnavailable."""
         columns = self._jobs.columns
-        here = columns.status.concat("") == str(ComputeJobStatus.QUEUED)  # found by id, not by status
+        here = self._jobs.has_status(ComputeJobStatus.QUEUED)
         with self._database.read() as connection:
             return set(connection.scalars(sa.select(columns.job_id).where(here, columns.job_id.in_(job_ids))))
 

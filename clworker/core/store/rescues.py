@@ -72,7 +72,7 @@ class Rescues:
             .where(
                 attempts.c.instance == instance,
                 attempts.c.ended_at.is_(None),
-                self._jobs.stands_at(ComputeJobStatus.PROCESSING),
+                self._jobs.has_status(ComputeJobStatus.PROCESSING),
                 jobs.started_at == attempts.c.started_at,
             )
             .order_by(jobs.id)

@@ -78,6 +78,14 @@ class JobsTable:
         """
         return self.table.c.status == sa.literal_column(f"'{status}'")
 
+    def has_status(self, status: ComputeJobStatus) -> sa.ColumnElement[bool]:
+        """Return the condition on the status of rows that are found by something else.
+
+        Never by an index on the status: a server that has no statistics yet may choose that, and
+        pass by every row that had the status since the last vacuum.
+        """
+        return self.table.c.status.concat("") == sa.literal_column(f"'{status}'")
+
     def claim_order(self) -> list[sa.ColumnElement[Any]]:
         """Return the order of claiming: priority where there is one, then age, then id."""
         priority = [self.table.c.priority.desc()] if self.has_priority else []
