@@ -63,11 +63,13 @@ class Queue:
         self._jobs = jobs
         self._dialect = dialect
         self._probes: dict[int, Prepared] = {}
+        self._passed = 0
+        """How many of the first that waited others were claiming when we last chose."""
         columns = jobs.columns
         self._locks_rows = dialect.name != "sqlite"  # whose write lock is on everything
         self._locked = PreparedForMany(
             sa.select(columns.id, *jobs.selected())
-            .where(jobs.stands_at(ComputeJobStatus.QUEUED))
+            .where(jobs.has_status(ComputeJobStatus.QUEUED))
             .order_by(*jobs.claim_order())
             .limit(sa.bindparam("limit"))
             .with_for_update(skip_locked=True),
@@ -93,6 +95,10 @@ class Queue:
         """Tell whether no job of these types waits."""
         return not self.first(connection, task_types, 1)
 
+    def waiting(self, connection: sa.Connection, task_types: Iterable[str], limit: int) -> list[Waiting]:
+        """Return what to choose up to ``limit`` jobs from: more than that where others are claiming, too."""
+        return self.first(connection, task_types, min(limit + self._passed, _FARTHEST))
+
     def choose(
         self,
         connection: sa.Connection,
@@ -101,12 +107,13 @@ class Queue:
         limit: int,
         choose: Choice,
     ) -> Chosen:
-        """Keep the best jobs from others: as many as are chosen of the ``first`` that wait, up to ``limit``."""
+        """Keep the best jobs from others: as many as are chosen of those that are ``waiting``, up to ``limit``."""
         chosen: list[Waiting] = []
         older: list[Rows] = []
-        seen: set[int] = set()
-        ahead = limit
+        seen: list[int] = []
+        ahead = max(limit, len(waiting))
         while waiting:
+            seen += [each.row_id for each in waiting]
             named = [each for each in waiting if self._has_name(connection, each)]
             if named:
                 wanted = choose([each.job for each in (*chosen, *named)][:limit]) - len(chosen)
@@ -119,10 +126,11 @@ class Queue:
                 if len(locked) == wanted:
                     break
             # What others are claiming now still seems to wait: look beyond it.
-            seen.update(each.row_id for each in waiting)
             ahead = min(2 * ahead, _FARTHEST)
-            waiting = self.first(connection, task_types, ahead, seen)
-        if len(chosen) > 1 and seen:  # others than the choice was made of
+            waiting = self.first(connection, task_types, ahead, frozenset(seen))
+        passed = seen.index(chosen[-1].row_id) + 1 - len(chosen) if chosen else len(seen)
+        self._passed = max(passed, self._passed // 2)
+        if len(chosen) > 1 and passed:  # others than the choice was made of
             chosen = chosen[: choose([each.job for each in chosen])]
         return Chosen(chosen, older)
 
