@@ -5,6 +5,7 @@ what one worker holds, no other can run: only jobs that are over in a moment are
 numbers, and none of them waits long.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,7 +21,13 @@ MOST_HELD = 64
 """Jobs that a slot may hold, the one that runs among them: so many that a commit is paid by dozens of the shortest."""
 
 _WEIGHT = 0.2
-"""Of the latest job in the average."""
+"""Of the latest job in the average.
+
+Which is the geometric one: on a busy machine a slot is held up now and then for many times
+what its jobs take, and would be given fewer and fewer of them, at more and more cost for each.
+"""
+
+_SHORTEST = 1e-6
 
 
 class Pace:
@@ -31,12 +38,18 @@ class Pace:
 
     def note(self, task_type: str, seconds: float) -> None:
         """Take the time of one job into account."""
+        seconds = max(seconds, _SHORTEST)
         before = self._seconds.get(task_type, seconds)
-        self._seconds[task_type] = before + _WEIGHT * (seconds - before)
+        self._seconds[task_type] = before * (seconds / before) ** _WEIGHT
 
     def average(self, task_type: str) -> float | None:
         """Return the seconds that jobs of a task have taken lately; None when nobody knows."""
         return self._seconds.get(task_type)
+
+    @property
+    def quickest(self) -> float | None:
+        """Return the seconds that jobs of the quickest of all known tasks take; None while none is quick."""
+        return min((seconds for seconds in self._seconds.values() if seconds < QUICK), default=None)
 
     def expected(self, job: ComputeJob) -> float | None:
         """Return the seconds that a job will take if it is quick; None when it is not, or nobody knows.
@@ -75,12 +88,15 @@ class Load:
         self.count += 1
         self.seconds = None if seconds is None or self.seconds is None else self.seconds + seconds
 
-    @property
-    def room(self) -> int:
-        """How many more it could take at the most."""
+    def room(self, quickest: float | None) -> int:
+        """Return how many more it could take at the most, if each takes ``quickest`` seconds; None if none is quick."""
         if self._has_room_for_any:
             return 1
-        return 0 if self.seconds is None else self.most - self.count
+        first = int(self.count == 0)
+        if self.seconds is None or quickest is None or self.seconds > LONGEST_WAIT:
+            return first
+        left, most = LONGEST_WAIT - self.seconds, self.most - self.count
+        return max(first, most if most * quickest <= left else math.ceil(left / quickest))
 
     @property
     def _has_room_for_any(self) -> bool:

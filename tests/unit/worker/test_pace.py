@@ -53,7 +53,7 @@ def test_a_slow_one_behind_which_nobody_waits_takes_nothing_more(pace: Pace) -> 
     (slow,) = jobs("slow")
     load = Load()
     load.add(pace.expected(slow))
-    assert (load.room, share_out(jobs("instant"), [load], pace)) == (0, [])
+    assert (load.room(pace.quickest), share_out(jobs("instant"), [load], pace)) == (0, [])
 
 
 @pytest.mark.parametrize("running", ["slow", "unknown"])
@@ -63,10 +63,10 @@ def test_one_that_ends_soon_takes_one_more_of_any_task_but_none_that_was_tried(p
         ending.add(pace.expected(jobs(running)[0]))
         return ending
 
-    assert load().room == 1
+    assert load().room(pace.quickest) == 1
     assert share_out(jobs("slow", "instant"), [load()], pace) == [0]
     assert share_out(jobs("instant", retry_count=1), [load()], pace) == []
-    assert (load(most=1).room, share_out(jobs("instant"), [load(most=1)], pace)) == (0, [])
+    assert (load(most=1).room(pace.quickest), share_out(jobs("instant"), [load(most=1)], pace)) == (0, [])
 
 
 def test_the_average_follows_what_is_measured() -> None:
@@ -82,16 +82,31 @@ def test_the_average_follows_what_is_measured() -> None:
     assert pace.expected(job) == pytest.approx(0.001, rel=0.1)
 
 
+@pytest.mark.parametrize("seconds", [0.0, 0.0001, 0.0003, 0.0007, 0.0031, 0.0049, 0.0051, None])
+@pytest.mark.parametrize("held", range(3))
+def test_no_more_are_looked_at_than_can_be_taken(seconds: float | None, held: int) -> None:
+    pace = Pace()
+    if seconds is not None:
+        pace.note("task", seconds)
+    load = Load()
+    for job in jobs(*["task"] * held):
+        load.add(pace.expected(job))
+    room = load.room(pace.quickest)
+    taken = len(share_out(jobs(*["task"] * MOST_HELD), [load], pace))
+    assert taken <= room <= taken + 1
+
+
 @given(st.lists(st.sampled_from([*SECONDS, "unknown"])), st.integers(1, 4), st.integers(1, MOST_HELD))
 def test_nobody_waits_long_and_nothing_is_shared_out_twice(
     pace: Pace, task_types: list[str], slots: int, most: int
 ) -> None:
     loads = [Load(most=most) for _ in range(slots)]
     wanted = jobs(*task_types)
+    room = sum(load.room(pace.quickest) for load in loads)
     takers = share_out(wanted, loads, pace)
     for number in range(slots):
         held = [pace.expected(job) for job, taker in zip(wanted, takers, strict=False) if taker == number]
         assert len(held) <= most
         assert len(held) <= 1 or sum(seconds for seconds in held if seconds is not None) <= LONGEST_WAIT
         assert len(held) <= 1 or None not in held
-    assert len(takers) >= min(len(wanted), slots)
+    assert min(len(wanted), slots) <= len(takers) <= room
