@@ -13,7 +13,7 @@ from tests.conformance.conftest import TASK
 from tests.support import databases
 
 PROCESSES = 8
-JOBS = int(os.environ.get("CONTENTION_JOBS", "320"))
+JOBS = int(os.environ.get("CONTENTION_JOBS", "160"))
 """More of them make a measurement of it: ``CONTENTION_JOBS=2000``."""
 
 

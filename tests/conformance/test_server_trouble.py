@@ -98,6 +98,21 @@ def test_claims_pass_over_jobs_that_others_hold_whatever_their_number(server_ben
     assert bench.claim().job_id == "job-000"
 
 
+def test_what_others_were_claiming_is_the_first_again_once_they_have_let_go_of_it(server_bench: Bench) -> None:
+    bench = server_bench
+    for number in range(12):
+        bench.queue(f"job-{number}", created_at=number)
+
+    def claimed() -> list[str]:
+        return [claim.job_id for claim in bench.store.claims.claim("instance-a", [TASK], 3)]
+
+    with transaction(bench.path, "SELECT id FROM jobs WHERE created_at < 4 FOR UPDATE"):
+        assert claimed() == ["job-4", "job-5", "job-6"]
+        assert claimed() == ["job-7", "job-8", "job-9"]
+    assert claimed() == ["job-0", "job-1", "job-2"]
+    assert claimed() == ["job-3", "job-10", "job-11"]
+
+
 def test_a_long_exchange_holds_up_no_heartbeat_and_keeps_out_who_would_end_the_worker(server_bench: Bench) -> None:
     bench = server_bench
     bench.submit()

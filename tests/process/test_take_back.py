@@ -10,6 +10,7 @@ import pytest
 from clworker.core.models.attempts import Cause
 from tests.support.bench import Bench
 from tests.support.lanes import lane_over_a_slot
+from tests.support.processes import state_of
 from tests.support.waiting import wait_until
 
 WAITS = """
@@ -32,6 +33,7 @@ def test_an_outcome_belongs_to_the_job_that_the_slot_has_run(bench: Bench, monke
         async with lane_over_a_slot(bench, "waits", 4) as scene:
             lane, slot = scene.lane, scene.slot
             os.kill(slot.pid, signal.SIGSTOP)
+            wait_until(lambda: state_of(slot.pid) == "T", "the slot is stopped")
             for claim in scene.claims:
                 lane.hand(claim)
             take_back = slot.orders.take_back

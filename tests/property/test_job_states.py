@@ -189,5 +189,5 @@ def test_jobs_go_the_same_ways_over_postgresql(postgresql: Emptied) -> None:
 @pytest.mark.parametrize("generation", list(databases.GENERATIONS))
 def test_jobs_go_only_the_ways_that_the_model_allows(generation: str) -> None:
     machine = type("Machine", (JobStates,), {"generation": generation})
-    limits = settings(max_examples=30, stateful_step_count=40)
+    limits = settings(max_examples=20, stateful_step_count=40)
     run_state_machine_as_test(machine, settings=limits)
