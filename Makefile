@@ -67,7 +67,7 @@ bench: .venv-bench/ready
 
 .venv-test/ready: pyproject.toml
 	$(call make_venv,.venv-test)
-	.venv-test/bin/python -m pip install --quiet --editable '.[test]'
+	.venv-test/bin/python -m pip install --quiet --no-compile --editable '.[test]'
 	touch $@
 
 .venv-bench/ready: pyproject.toml

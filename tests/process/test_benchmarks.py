@@ -25,7 +25,7 @@ from benchmarks.sections import SECTIONS, queue
 from benchmarks.servers import Servers
 from tests.support.processes import lives
 
-PLAN = replace(QUICK, jobs=50, seconds=20.0)
+PLAN = replace(QUICK, jobs=600, seconds=20.0)
 RATES = [
     Result("queue", "bare loop", "1 at a time", "jobs/s", [900.0, 1000.0, 1300.0], "synchronous=FULL"),
     Result("queue", "clworker & co", "1 at a time", "jobs/s", [400.0, 500.0, 450.0]),
