@@ -10,8 +10,8 @@
 PYTHON ?= python3
 DEMO = demo
 SECONDS = 60
-# More than there are processors, since the tests wait for something a third of the time.
-TEST_PROCESSES := $(shell echo $$(($$(nproc || echo 1) + 2)))
+# One more than there are processors, since the tests wait for something a quarter of the time.
+TEST_PROCESSES := $(shell echo $$(($$(nproc || echo 1) + 1)))
 WORKERS = 4
 DATABASE = sqlite
 DEMO_ENV = env -u DATABASE_URL -u COMPUTE_STORAGE_DIR CL_SERVER_DIR=$(DEMO)/server BROADCAST_TYPE=noop
