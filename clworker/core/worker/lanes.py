@@ -78,7 +78,8 @@ class Lanes:
         def choose(jobs: Sequence[ComputeJob]) -> int:
             return len(share_out(jobs, [replace(load) for load in loads], self._pace))
 
-        return sum(load.room(self._pace.quickest) for load in loads), choose
+        quickest = self._pace.quickest
+        return sum(load.room(quickest) for load in loads), choose
 
     def hand_out(self, claims: Sequence[Claim]) -> None:
         """Hand claimed jobs to the slots."""
